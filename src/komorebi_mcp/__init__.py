@@ -1,0 +1,1 @@
+"""Capture, memory and gateway server for the Model Context Protocol."""

@@ -1,0 +1,69 @@
+"""The application: everything is opened here, once, and closed in reverse.
+
+It is entered outside the transports, since the SDK enters a server's lifespan once per connection.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import anyio
+
+from komorebi_mcp.background.worker import Worker
+from komorebi_mcp.domain.clock import Clock, utc_now
+from komorebi_mcp.services.aggregate import Aggregate
+from komorebi_mcp.services.capture import CaptureService
+from komorebi_mcp.services.enrich import enrich
+from komorebi_mcp.services.find import Find
+from komorebi_mcp.services.organize import Organize
+from komorebi_mcp.services.summarize import Summarize
+from komorebi_mcp.settings import Settings, environment
+from komorebi_mcp.storage.store import Store, open_store
+from komorebi_mcp.upstream.config import load_upstreams
+from komorebi_mcp.upstream.pool import open_upstreams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What the surface and the command line work with."""
+
+    settings: Settings
+    version: str
+    store: Store
+    capture: CaptureService
+    find: Find
+    organize: Organize
+    summarize: Summarize
+    aggregate: Aggregate
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[App]:
+    """The application, with its database migrated and its background work under way.
+
+    Raises:
+        StorageError: The database cannot be opened.
+        ConfigError: A setting is wrong. A wrong upstream is not an error: it is reported and left out.
+    """
+    upstreams_config = load_upstreams(settings.upstreams, environment=environment())
+    async with (
+        open_store(settings.database_url, clock=clock) as store,
+        anyio.create_task_group() as background,
+        open_upstreams(upstreams_config) as upstreams,
+    ):
+        worker = Worker(store, enrich, clock=clock)
+        capture = CaptureService(store, secrets=settings.secrets, on_stored=worker.wake)
+        background.start_soon(capture.run)
+        background.start_soon(worker.run)
+        yield App(
+            settings=settings,
+            version=version("komorebi-mcp"),
+            store=store,
+            capture=capture,
+            find=Find(store),
+            organize=Organize(store, secrets=settings.secrets, on_stored=worker.wake),
+            summarize=Summarize(store),
+            aggregate=Aggregate(upstreams),
+        )
+        background.cancel_scope.cancel()

@@ -1,0 +1,100 @@
+"""Works through the inbox: claim, enrich, finish, for as long as the application is open.
+
+A capture's row is the queue's only truth. A claim is a lease: a process that dies loses it when it ends, and
+another one goes on. Nothing here makes a caller of `capture` wait.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import structlog
+
+from komorebi_mcp.domain.captures import Capture, Enrichment
+from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.errors import StorageError
+from komorebi_mcp.storage.store import Store
+
+_CLAIM_MAX = 64
+_LEASE_S = 60.0
+"""Far longer than a batch takes, short enough that a killed process's captures do not wait for long."""
+_POLL_S = 2.0
+"""How often to look for what another process stored or left behind."""
+_ATTEMPTS_MAX = 5
+_BACKOFF_S = 2.0
+"""The wait after the first failure; it doubles with each further one."""
+_INLINE_CHARS_MAX = 32_768
+"""A longer content is enriched in a thread, so that other calls need not wait."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Enriches captures. `run` belongs in a task of the application; `wake` tells it that there is work."""
+
+    def __init__(self, store: Store, enrich: Callable[[Capture], Enrichment], *, clock: Clock) -> None:
+        self._store = store
+        self._enrich = enrich
+        self._clock = clock
+        self._wake = anyio.Event()
+
+    def wake(self) -> None:
+        """Ends the wait for work, at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled. A database that fails is tried again; it is never given up."""
+        while True:
+            self._wake = anyio.Event()
+            try:
+                busy = await self.work_once()
+            except StorageError:
+                _log.exception("worker.storage_failed")
+                busy = False
+            if not busy:
+                with anyio.move_on_after(_POLL_S):
+                    await self._wake.wait()
+
+    async def work_once(self) -> bool:
+        """Claims some waiting captures and finishes each one way or another; False when none was waiting."""
+        async with self._store.work() as queue:
+            jobs = await queue.claim(limit=_CLAIM_MAX, lease_s=_LEASE_S)
+        done: dict[str, list[tuple[Job, Enrichment]]] = {}
+        for job in jobs:
+            found = await self._try(job)
+            if found is not None:
+                done.setdefault(job.owner, []).append((job, found))
+        for owner, finished in done.items():
+            async with self._store.write(owner) as transaction:
+                for job, found in finished:
+                    if not await transaction.captures.enrich(job, found):
+                        _log.info("worker.lease_lost", capture=job.capture.id)
+        return bool(jobs)
+
+    async def _try(self, job: Job) -> Enrichment | None:
+        """What was found out; None when it failed, and then the job has been given back or set aside."""
+        if job.attempt > _ATTEMPTS_MAX:
+            # Claimed and never finished, each time: it takes the process down with it.
+            await self._fail(job, "the process ended at every attempt")
+            return None
+        try:
+            if len(job.capture.content) > _INLINE_CHARS_MAX:
+                return await anyio.to_thread.run_sync(self._enrich, job.capture)
+            found = self._enrich(job.capture)
+            await anyio.lowlevel.checkpoint()
+        except Exception as error:  # noqa: BLE001 - one capture must not end the work on the others.
+            _log.exception("worker.enrichment_failed", capture=job.capture.id, attempt=job.attempt)
+            await self._fail(job, f"{type(error).__name__} in enrichment")
+            return None
+        return found
+
+    async def _fail(self, job: Job, error: str) -> None:
+        async with self._store.work() as queue:
+            if job.attempt >= _ATTEMPTS_MAX:
+                await queue.set_aside(job, error=error)
+            else:
+                wait = timedelta(seconds=_BACKOFF_S * 2 ** (job.attempt - 1))
+                await queue.give_back(job, error=error, retry_at=self._clock() + wait)

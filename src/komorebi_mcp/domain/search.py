@@ -1,0 +1,39 @@
+"""What is looked for and what is found."""
+
+from datetime import datetime
+
+from komorebi_mcp.domain.model import Model
+
+
+class SearchQuery(Model):
+    """A person's query as the index understands it, made by `text.terms.parse_query`."""
+
+    terms: tuple[str, ...]
+    """Index terms, any of which may match; empty where the query holds no word at all."""
+    phrases: tuple[tuple[str, ...], ...] = ()
+    """Runs of terms that must occur in order, from "quoted words"."""
+    excluded: tuple[str, ...] = ()
+    """Terms that must not occur, from -words."""
+
+
+class Hit(Model):
+    """A capture that matches."""
+
+    id: str
+    title: str
+    snippet: str
+    """The part of the content that matches, matching words between ** and **."""
+    score: float
+    """Greater is better; comparable within one query only."""
+    project: str | None
+    created_at: datetime
+
+
+class Related(Model):
+    """A capture that shares its main words with another one."""
+
+    id: str
+    title: str
+    score: float
+    shared: tuple[str, ...]
+    """The other one's keywords that occur in this one, too."""

@@ -1,0 +1,27 @@
+"""Enrich: what can be told of a capture from its own text."""
+
+from komorebi_mcp.domain.captures import Capture, Enrichment
+from komorebi_mcp.text.entities import find_entities
+from komorebi_mcp.text.keywords import find_keywords
+from komorebi_mcp.text.language import detect_language
+from komorebi_mcp.text.terms import terms
+from komorebi_mcp.text.titles import make_title
+from komorebi_mcp.text.tokens import estimate_tokens
+
+
+def enrich(capture: Capture) -> Enrichment:
+    """Title, size, language, keywords, entities and index terms, always the same for the same capture."""
+    content = capture.content
+    title = make_title(content)
+    filed_under = " ".join(
+        part for part in (capture.title, capture.source, capture.project, *capture.tags) if part
+    )
+    return Enrichment(
+        title=title,
+        tokens=estimate_tokens(content),
+        language=detect_language(content),
+        keywords=find_keywords(content),
+        entities=find_entities(content),
+        terms=terms(content),
+        meta_terms=terms(filed_under),
+    )

@@ -1,0 +1,208 @@
+"""Find: list, search and read captures."""
+
+from collections.abc import Mapping, Sequence
+
+from komorebi_mcp.domain.captures import Capture, CaptureFilter, CaptureOverview, Order
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
+from komorebi_mcp.domain.search import Hit, Related, SearchQuery
+from komorebi_mcp.errors import InvalidInput, NotFound
+from komorebi_mcp.storage.store import Store, Transaction
+from komorebi_mcp.text.terms import parse_query, terms
+from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens
+
+READ_TOKENS_DEFAULT = 8_000
+READ_TOKENS_MAX = 25_000
+QUERY_CHARS_MAX = 10_000
+
+_CAPTURE_TOKENS = 60
+"""What a capture's id, uri, title and other fields cost beside its content."""
+_HIT_TOKENS = 70
+"""What a hit's id, uri, project and time cost beside its title and snippet."""
+_ENTITY_TOKENS = 14
+_ENTITIES_SHOWN_MAX = 50
+_RELATED_TOKENS = 70
+_RELATED_MAX = 5
+
+
+class SearchResult(Model):
+    """Hits, best first."""
+
+    hits: tuple[Hit, ...]
+    next_cursor: str | None
+    omitted: int
+    """Hits of this page left out because they did not fit `max_tokens`; `next_cursor` goes on with them."""
+
+
+class ReadResult(Model):
+    """Captures whole, or as much of them as fits."""
+
+    captures: tuple[Capture, ...]
+    next_offset: int | None
+    """Where to go on, in characters, when one capture was asked for and did not fit."""
+    cut: tuple[str, ...]
+    """Ids of captures whose content is not given whole."""
+    missing: tuple[str, ...]
+    """Ids that were asked for and are not there."""
+    related: Mapping[str, tuple[Related, ...]] = {}
+    """By the id of a capture that is shown, where asked for; best first."""
+
+
+class Find:
+    """Reads only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def page(
+        self,
+        owner: str,
+        where: CaptureFilter,
+        *,
+        order: Order = Order.NEWEST,
+        limit: int = LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page[CaptureOverview]:
+        """One page of the captures that fit.
+
+        Raises:
+            InvalidInput: The cursor belongs to another list.
+        """
+        async with self._store.read(owner) as transaction:
+            return await transaction.captures.page(where, order=order, limit=limit, cursor=cursor)
+
+    async def search(
+        self,
+        owner: str,
+        query: str,
+        where: CaptureFilter,
+        *,
+        limit: int = LIMIT_DEFAULT,
+        max_tokens: int | None = None,
+        cursor: str | None = None,
+    ) -> SearchResult:
+        """The captures that match any word of the query, best first, packed into `max_tokens` where given.
+
+        Raises:
+            InvalidInput: The query is empty or too long, or the cursor belongs to another search.
+        """
+        if not query.strip():
+            raise InvalidInput("The query is empty. Say in a few words what to find, or call list_captures.")
+        if len(query) > QUERY_CHARS_MAX:
+            raise InvalidInput(
+                f"The query is over {QUERY_CHARS_MAX:,} characters. Search for its main words instead."
+            )
+        parsed = parse_query(query)
+        async with self._store.read(owner) as transaction:
+            page = await transaction.captures.search(parsed, where, limit=limit, cursor=cursor)
+            fitting = len(page.items) if max_tokens is None else _how_many_fit(page.items, max_tokens)
+            omitted = len(page.items) - fitting
+            if omitted:
+                # Asked again for so many, the index gives the cursor that stands right behind them.
+                page = await transaction.captures.search(parsed, where, limit=fitting, cursor=cursor)
+        return SearchResult(hits=page.items, next_cursor=page.next_cursor, omitted=omitted)
+
+    async def read(
+        self,
+        owner: str,
+        ids: Sequence[str],
+        *,
+        max_tokens: int = READ_TOKENS_DEFAULT,
+        offset: int = 0,
+        related: bool = False,
+    ) -> ReadResult:
+        """The captures with these ids, in this order, their contents together within `max_tokens`.
+
+        Raises:
+            InvalidInput: An offset was given with several ids, or lies beyond the end.
+            NotFound: None of the ids is there.
+        """
+        wanted = list(dict.fromkeys(ids))
+        if offset and len(wanted) > 1:
+            raise InvalidInput("offset goes with one id. Repeat the call with the one capture to read on.")
+        async with self._store.read(owner) as transaction:
+            found = await transaction.captures.get(wanted)
+            missing = not_there(wanted, found)
+            alike = {c.id: await _related(transaction, c) for c in found} if related else {}
+        if offset and offset >= len(found[0].content):
+            raise InvalidInput(
+                f"offset {offset} is beyond the end: the capture has {len(found[0].content)} characters. "
+                "Repeat the call with a smaller offset."
+            )
+        shown: list[Capture] = []
+        cut: list[str] = []
+        left = max_tokens
+        for capture in found:
+            left -= _RELATED_TOKENS * len(alike.get(capture.id, ()))
+            part, cost = _part(capture, offset=offset, tokens=left)
+            left -= cost
+            shown.append(part)
+            if offset + len(part.content) < len(capture.content):
+                cut.append(capture.id)
+        reads_on = len(found) == 1 and bool(cut)
+        return ReadResult(
+            captures=tuple(shown),
+            next_offset=offset + len(shown[0].content) if reads_on else None,
+            cut=tuple(cut),
+            missing=missing,
+            related=alike,
+        )
+
+
+async def _related(transaction: Transaction, capture: Capture) -> tuple[Related, ...]:
+    """The captures that share most of this one's keywords; none before it is enriched."""
+    wanted = {keyword: set(terms(keyword)) for keyword in capture.keywords}
+    query = SearchQuery(terms=tuple(sorted(set().union(*wanted.values()))))
+    if not query.terms:
+        return ()
+    page = await transaction.captures.search(query, CaptureFilter(), limit=_RELATED_MAX + 1)
+    scores = {hit.id: hit.score for hit in page.items if hit.id != capture.id}
+    related = []
+    for other in await transaction.captures.get(tuple(scores)):
+        there = set(terms(f"{other.title} {other.content}"))
+        shared = tuple(keyword for keyword, parts in wanted.items() if parts and parts <= there)
+        related.append(Related(id=other.id, title=other.title, score=scores[other.id], shared=shared))
+    return tuple(related[:_RELATED_MAX])
+
+
+def not_there(ids: Sequence[str], found: Sequence[CaptureOverview]) -> tuple[str, ...]:
+    """Those of the ids that were not found.
+
+    Raises:
+        NotFound: None was found.
+    """
+    there = {capture.id for capture in found}
+    missing = tuple(capture_id for capture_id in ids if capture_id not in there)
+    if missing and not there:
+        what = (
+            f"No capture has the id '{missing[0]}'"
+            if len(missing) == 1
+            else "No capture has any of these ids"
+        )
+        raise NotFound(f"{what}. Call list_captures or search_captures to find it.")
+    return missing
+
+
+def _how_many_fit(hits: Sequence[Hit], max_tokens: int) -> int:
+    """How many of the first hits fit; at least one, so that what was found is never shown as nothing."""
+    left = max_tokens
+    for count, hit in enumerate(hits):
+        left -= _HIT_TOKENS + estimate_tokens(hit.title) + estimate_tokens(hit.snippet)
+        if left < 0:
+            return max(count, 1)
+    return len(hits)
+
+
+def _part(capture: Capture, *, offset: int, tokens: int) -> tuple[Capture, int]:
+    """As much of a capture as fits, its content from `offset` on, and what it costs in tokens."""
+    left = max(tokens - _CAPTURE_TOKENS, 0)
+    content = cut_to_tokens(capture.content[offset:], left)
+    if not content and left:
+        # A character can be dearer than what is left; without it reading on would never end.
+        content = capture.content[offset : offset + 1]
+    left -= estimate_tokens(content)
+    entities_max = min(max(left, 0) // _ENTITY_TOKENS, _ENTITIES_SHOWN_MAX)
+    within = [e for e in capture.entities if offset <= e.start and e.end <= offset + len(content)]
+    entities = tuple(within[:entities_max])
+    cost = _CAPTURE_TOKENS + estimate_tokens(content) + _ENTITY_TOKENS * len(entities)
+    return capture.model_copy(update={"content": content, "entities": entities}), cost

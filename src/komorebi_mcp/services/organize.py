@@ -1,0 +1,107 @@
+"""Organize: change, forget and group captures."""
+
+from collections.abc import Callable, Sequence
+
+from komorebi_mcp.domain.captures import Capture, CaptureUpdate
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
+from komorebi_mcp.domain.projects import Project, ProjectUpdate
+from komorebi_mcp.errors import InvalidInput, NotFound
+from komorebi_mcp.services.admit import SecretsPolicy, admit
+from komorebi_mcp.services.find import not_there
+from komorebi_mcp.storage.store import Store
+
+
+class UpdateResult(Model):
+    """The captures as they are now."""
+
+    captures: tuple[Capture, ...]
+    changed: int
+    missing: tuple[str, ...]
+
+
+class ForgetResult(Model):
+    """What is gone."""
+
+    forgotten: int
+    summaries_refreshed: int
+    """Summaries that told of a forgotten capture; they are gone too and made anew when next asked for."""
+    missing: tuple[str, ...]
+
+
+class Organize:
+    """Changes what is stored."""
+
+    def __init__(self, store: Store, *, secrets: SecretsPolicy, on_stored: Callable[[], None]) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._on_stored = on_stored
+
+    async def update(self, owner: str, ids: Sequence[str], change: CaptureUpdate) -> UpdateResult:
+        """Changes all of these captures alike; a new content is enriched again.
+
+        Raises:
+            InvalidInput: Nothing is to change, or a content goes with several captures or may not be stored.
+            NotFound: None of the ids is there.
+        """
+        wanted = list(dict.fromkeys(ids))
+        if change == CaptureUpdate():
+            raise InvalidInput(
+                "Nothing is to change. Name at least one field, such as title, project or add_tags."
+            )
+        if change.content is not None:
+            if len(wanted) > 1:
+                raise InvalidInput("content goes with one id. Repeat the call for each capture.")
+            content, redactions = await admit(change.content, secrets=self._secrets)
+            change = change.model_copy(update={"content": content, "redactions": redactions})
+        async with self._store.write(owner) as transaction:
+            missing = not_there(wanted, await transaction.captures.get(wanted))
+            changed = await transaction.captures.update(wanted, change)
+        self._on_stored()
+        return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
+
+    async def forget(self, owner: str, ids: Sequence[str]) -> ForgetResult:
+        """Deletes captures for good, with their index entries, entities and every summary that tells of them.
+
+        Raises:
+            NotFound: None of the ids is there.
+        """
+        wanted = list(dict.fromkeys(ids))
+        async with self._store.write(owner) as transaction:
+            missing = not_there(wanted, await transaction.captures.get(wanted))
+            summaries = await transaction.summaries.forget_citing(wanted)
+            forgotten = await transaction.captures.forget(wanted)
+        return ForgetResult(forgotten=len(forgotten), summaries_refreshed=summaries, missing=missing)
+
+    async def projects(
+        self, owner: str, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+    ) -> Page[Project]:
+        """One page of the projects that are not archived, the most recently changed first."""
+        async with self._store.read(owner) as transaction:
+            return await transaction.projects.page(limit=limit, cursor=cursor)
+
+    async def project(self, owner: str, name: str) -> Project:
+        """The project of that name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        async with self._store.read(owner) as transaction:
+            project = await transaction.projects.get(name)
+        if project is None:
+            raise NotFound("No project has that name. Call list_projects for the names there are.")
+        return project
+
+    async def update_project(self, owner: str, name: str, change: ProjectUpdate) -> Project:
+        """The project as it is now.
+
+        Raises:
+            NotFound: No project has that name.
+            InvalidInput: Nothing is to change, or the new name is taken.
+        """
+        if change == ProjectUpdate():
+            raise InvalidInput(
+                "Nothing is to change. Name at least one of new_name, description, goal and archived."
+            )
+        async with self._store.write(owner) as transaction:
+            return await transaction.projects.update(name, change)

@@ -1,0 +1,93 @@
+"""Settings: environment variables named `KOMOREBI_…`, or lines of that form in the home's `komorebi.env`.
+
+This module is the only reader of the environment.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from komorebi_mcp.errors import ConfigError
+
+_PREFIX = "KOMOREBI_"
+
+
+class Settings(BaseSettings):
+    """How this process is to work. A variable beats the file; an unset one has the default given here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    home: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("komorebi-mcp", appauthor=False),
+        description="Folder of the database and the configuration.",
+    )
+    database_url: str = Field(
+        default="",
+        description=(
+            "URL of the database: sqlite+aiosqlite:///FILE or postgresql+psycopg://USER@HOST/NAME. "
+            "Default: komorebi.db in the home."
+        ),
+    )
+    upstreams: Path = Field(
+        default=Path(),
+        description='JSON file of the upstreams, {"mcpServers": {…}}. Default: upstreams.json in the home.',
+    )
+    secrets: Literal["redact", "flag", "off"] = Field(
+        default="redact",
+        description=(
+            "What happens to high-confidence secrets in captured text: taken out before storage, "
+            "only counted in the receipt, or not looked for."
+        ),
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="WARNING", description="The least severe log lines written to stderr."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("home", "upstreams", mode="after")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser()
+
+    def model_post_init(self, _context: object) -> None:
+        """Fills in what depends on the home."""
+        if not self.database_url:
+            object.__setattr__(
+                self, "database_url", f"sqlite+aiosqlite:///{self.home.absolute()}/komorebi.db"
+            )
+        if self.upstreams == Path():
+            object.__setattr__(self, "upstreams", self.home / "upstreams.json")
+
+
+def load_settings() -> Settings:
+    """The settings of this process, from its environment and the file `komorebi.env` in the home.
+
+    Raises:
+        ConfigError: A value is not one of those allowed; the message names the variable.
+    """
+    home = os.environ.get(f"{_PREFIX}HOME")
+    folder = Path(home).expanduser() if home else platformdirs.user_data_path("komorebi-mcp", appauthor=False)
+    try:
+        return Settings(_env_file=folder / "komorebi.env")  # type: ignore[call-arg]  # pydantic-settings adds it.
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"{_PREFIX}{'_'.join(str(part) for part in first['loc'])}".upper()
+        raise ConfigError(
+            f"{name} is not usable: {first['msg']}. Correct or unset it and start again."
+        ) from error
+
+
+def environment() -> Mapping[str, str]:
+    """The process environment, for secrets that the upstreams file refers to by name."""
+    return os.environ
