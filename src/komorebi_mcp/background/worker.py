@@ -15,7 +15,6 @@ import structlog
 from komorebi_mcp.domain.captures import Capture, Enrichment
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Job
-from komorebi_mcp.errors import StorageError
 from komorebi_mcp.storage.store import Store
 
 _CLAIM_MAX = 64
@@ -46,13 +45,13 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Works until cancelled. A database that fails is tried again; it is never given up."""
+        """Works until cancelled. Whatever fails is logged and tried again, since the application goes on."""
         while True:
             self._wake = anyio.Event()
             try:
                 busy = await self.work_once()
-            except StorageError:
-                _log.exception("worker.storage_failed")
+            except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
+                _log.exception("worker.failed")
                 busy = False
             if not busy:
                 with anyio.move_on_after(_POLL_S):

@@ -1,0 +1,182 @@
+"""The captures of one owner."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+from sqlalchemy import Connection, func, tuple_
+
+from komorebi_mcp.domain.captures import (
+    Capture,
+    CaptureCreate,
+    CaptureFilter,
+    CaptureOverview,
+    CaptureUpdate,
+    Enrichment,
+    Order,
+    Receipt,
+)
+from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
+from komorebi_mcp.domain.search import Hit, SearchQuery
+from komorebi_mcp.storage import changes, intake, search
+from komorebi_mcp.storage.columns import Instant
+from komorebi_mcp.storage.filters import digest, fitting, folded
+from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
+from komorebi_mcp.storage.owned import Rows, among, batches, canonical
+from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.tables import captures
+
+_INSTANT = Instant()
+
+
+class CaptureRepository:
+    """The captures of one owner, within one transaction. Another owner's ids are as unknown as any."""
+
+    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+        self._session = session
+        self._bind = bind
+
+    async def add_all(self, items: Sequence[CaptureCreate]) -> list[Receipt]:
+        """Stores the captures; a receipt for each, in the given order.
+
+        A key that is known, from earlier or from the same call, is answered with the earlier receipt.
+        """
+        return await self._session.run(lambda connection: intake.add_all(self._bind(connection), items))
+
+    async def get(self, ids: Sequence[str]) -> list[Capture]:
+        """Those that exist, in the order of `ids`."""
+        return await self._session.run(lambda connection: _get(self._bind(connection), ids))
+
+    async def page(
+        self,
+        where: CaptureFilter,
+        *,
+        order: Order = Order.NEWEST,
+        limit: int = LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page[CaptureOverview]:
+        """A page of those that fit, copies folded under the first one that fits.
+
+        Raises:
+            InvalidInput: The cursor belongs to another list.
+        """
+        return await self._session.run(
+            lambda connection: _page(self._bind(connection), where, order=order, limit=limit, cursor=cursor)
+        )
+
+    async def search(
+        self,
+        query: SearchQuery,
+        where: CaptureFilter,
+        *,
+        limit: int = LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page[Hit]:
+        """A page of those that fit and match, best first, copies folded as in `page`.
+
+        Captures that wait for enrichment are found too, the newest 500 of them.
+
+        Raises:
+            InvalidInput: The cursor belongs to another search.
+        """
+        return await self._session.run(
+            lambda connection: search.find(self._bind(connection), query, where, limit=limit, cursor=cursor)
+        )
+
+    async def walk(self, where: CaptureFilter, *, batch: int = 500) -> AsyncIterator[Capture]:
+        """All that fit, copies included, in the order of their arrival, read `batch` at a time."""
+        behind = 0
+        while True:
+            found = await self._session.run(partial(self._walk, where, behind, batch))
+            for _, capture in found:
+                yield capture
+            if len(found) < batch:
+                return
+            behind = found[-1][0]
+
+    def _walk(
+        self, where: CaptureFilter, behind: int, batch: int, connection: Connection
+    ) -> list[tuple[int, Capture]]:
+        return _walk(self._bind(connection), where, behind, batch)
+
+    async def count(self, where: CaptureFilter) -> int:
+        """How many fit, copies included."""
+        return await self._session.run(lambda connection: _count(self._bind(connection), where))
+
+    async def update(self, ids: Sequence[str], change: CaptureUpdate) -> list[Capture]:
+        """Changes those that exist, and returns them as they are now, in the order of `ids`.
+
+        New content sends a capture back to the inbox. A new title, project or set of tags has it indexed
+        again in the background, whatever its status.
+
+        Raises:
+            InvalidInput: A capture would carry too many tags; nothing was changed.
+        """
+
+        def carry_out(connection: Connection) -> list[Capture]:
+            rows = self._bind(connection)
+            changes.update(rows, ids, change)
+            return _get(rows, ids)
+
+        return await self._session.run(carry_out)
+
+    async def forget(self, ids: Sequence[str]) -> list[str]:
+        """Purges the captures with their tags, entities and index rows; the ids of those that were there.
+
+        Summaries that cite them are the summary repository's: `forget_citing`.
+        """
+        return await self._session.run(lambda connection: changes.forget(self._bind(connection), ids))
+
+    async def enrich(self, job: Job, found: Enrichment) -> bool:
+        """Stores what the background found and ends the job; moves the capture on from the inbox.
+
+        False, and nothing written, where the lease is no longer the job's or the capture is gone or changed.
+        """
+        return await self._session.run(lambda connection: changes.enrich(self._bind(connection), job, found))
+
+
+def _get(rows: Rows, ids: Sequence[str]) -> list[Capture]:
+    found: dict[str, Capture] = {}
+    for some in batches(canonical(ids)):
+        statement = (
+            rows.select(*WHOLE, of=captures).select_from(WITH_PROJECT).where(among(captures.c.id, some))
+        )
+        for capture in whole(rows.connection, rows.run(statement).all(), rows=rows):
+            found[capture.id] = capture
+    return [found[capture_id] for capture_id in dict.fromkeys(ids) if capture_id in found]
+
+
+def _page(
+    rows: Rows, where: CaptureFilter, *, order: Order, limit: int, cursor: str | None
+) -> Page[CaptureOverview]:
+    asked = digest(where, order)
+    row = captures.c
+    place = tuple_(row.created_at, row.seq)
+    statement = rows.select(*OVERVIEW, of=captures).select_from(WITH_PROJECT).where(folded(rows, where))
+    if cursor is not None:
+        created_at, seq = rows.cursors.open(cursor, owner=rows.owner, list_of="captures", asked=asked)
+        # The cursor holds microseconds, which are what the column holds.
+        last = tuple_(
+            _INSTANT.process_result_value(created_at, rows.connection.dialect), seq, types=place.type.types
+        )
+        statement = statement.where(place < last if order is Order.NEWEST else place > last)
+    ways = [row.created_at, row.seq] if order is Order.OLDEST else [row.created_at.desc(), row.seq.desc()]
+    found = rows.run(statement.order_by(*ways).limit(limit + 1)).all()
+    shown = found[:limit]
+    next_cursor = None
+    if len(found) > limit:
+        position = [_INSTANT.process_bind_param(shown[-1].created_at, rows.connection.dialect), shown[-1].seq]
+        next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="captures", asked=asked)
+    return Page[CaptureOverview](items=overviews(rows, shown), next_cursor=next_cursor)
+
+
+def _walk(rows: Rows, where: CaptureFilter, behind: int, batch: int) -> list[tuple[int, Capture]]:
+    statement = rows.select(*WHOLE, of=captures).select_from(WITH_PROJECT).where(fitting(rows, where))
+    statement = statement.where(captures.c.seq > behind).order_by(captures.c.seq).limit(batch)
+    found = rows.run(statement).all()
+    return list(zip((row.seq for row in found), whole(rows.connection, found, rows=rows), strict=True))
+
+
+def _count(rows: Rows, where: CaptureFilter) -> int:
+    statement = rows.select(func.count(), of=captures).where(fitting(rows, where))
+    return int(rows.run(statement).scalar_one())

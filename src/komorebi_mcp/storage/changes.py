@@ -1,0 +1,177 @@
+"""Changing, forgetting and enriching captures that are there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import case, literal
+
+from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Enrichment, Status
+from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.errors import InvalidInput
+from komorebi_mcp.storage import index
+from komorebi_mcp.storage.duplicates import fingerprint, settle
+from komorebi_mcp.storage.intake import ensure_projects, provisional_title, touch_projects
+from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical
+from komorebi_mcp.storage.tables import capture_tags, captures, entities
+from komorebi_mcp.text.snippets import head
+
+_REQUEUED: dict[str, Any] = {"attempts": 0, "lease": None, "failure": None}
+
+
+def update(rows: Rows, ids: Sequence[str], change: CaptureUpdate) -> None:
+    """Applies the change to those captures that exist."""
+    found = _rows_of(rows, ids)
+    if not found or change == CaptureUpdate():
+        return
+    seqs = [row.seq for row in found]
+    touched = {row.project_id for row in found}
+    groups = {(row.project_id, row.fingerprint) for row in found}
+    _change_tags(rows, seqs, add=change.add_tags, remove=change.remove_tags)
+    values = _values(rows, change)
+    if change.project is not None:
+        values["project_id"] = ensure_projects(rows, [change.project])[change.project]
+        touched.add(values["project_id"])
+        index.move(rows, seqs, values["project_id"])
+    if change.content is not None:
+        index.drop(rows, seqs)
+        for some in batches(seqs):
+            rows.run(rows.delete(entities).where(among(entities.c.seq, some)))
+    for some in batches(seqs):
+        rows.run(rows.update(captures).where(among(captures.c.seq, some)).values(values))
+    if change.content is not None or change.project is not None:
+        now = {
+            (values.get("project_id", row.project_id), values.get("fingerprint", row.fingerprint))
+            for row in found
+        }
+        settle(rows, groups | now)
+    touch_projects(rows, touched)
+
+
+def _values(rows: Rows, change: CaptureUpdate) -> dict[str, Any]:
+    now = rows.clock()
+    values: dict[str, Any] = {"updated_at": now}
+    if change.kind is not None:
+        values["kind"] = change.kind.value
+    if change.title is not None:
+        values |= {"title": change.title, "title_given": True}
+    if change.content is not None:
+        snippet = head(change.content)
+        values |= {
+            "content": change.content,
+            "chars": len(change.content),
+            "fingerprint": fingerprint(change.content),
+            "snippet": snippet,
+            "status": Status.INBOX.value,
+            "tokens": None,
+            "language": None,
+            "keywords": [],
+            "redactions": change.redactions or 0,
+        }
+        if change.title is None:
+            values["title"] = case(
+                (captures.c.title_given, captures.c.title), else_=literal(provisional_title(snippet))
+            )
+    if change.status is not None:
+        values["status"] = change.status.value
+    # Whatever is indexed beside the content makes a finding under way stale, and the index row too.
+    indexed = (change.title, change.content, change.project)
+    if (
+        any(part is not None for part in indexed)
+        or change.add_tags
+        or change.remove_tags
+        or change.status is Status.INBOX
+    ):
+        values |= {**_REQUEUED, "due_at": now}
+    return values
+
+
+def _change_tags(rows: Rows, seqs: Sequence[int], *, add: Sequence[str], remove: Sequence[str]) -> None:
+    if not add and not remove:
+        return
+    tag = capture_tags.c
+    present: dict[int, dict[str, int]] = {seq: {} for seq in seqs}
+    for some in batches(seqs):
+        for seq, name, position in rows.run(
+            rows.select(tag.seq, tag.tag, tag.position, of=capture_tags).where(among(tag.seq, some))
+        ):
+            present[seq][name] = position
+    added: list[dict[str, Any]] = []
+    for seq, names in present.items():
+        kept = {name: position for name, position in names.items() if name not in remove}
+        fresh = [name for name in add if name not in kept and name not in remove]
+        if len(kept) + len(fresh) > TAGS_MAX:
+            raise InvalidInput(
+                f"A capture carries at most {TAGS_MAX} tags. Take some away with remove_tags first."
+            )
+        start = max(kept.values(), default=-1) + 1
+        added += [{"seq": seq, "tag": name, "position": start + place} for place, name in enumerate(fresh)]
+    if remove:
+        for some in batches(seqs):
+            rows.run(rows.delete(capture_tags).where(among(tag.seq, some), tag.tag.in_(remove)))
+    rows.insert(capture_tags, added)
+
+
+def forget(rows: Rows, ids: Sequence[str]) -> list[str]:
+    """Purges the captures; the ids of those that were there, in the given order."""
+    found = _rows_of(rows, ids)
+    seqs = [row.seq for row in found]
+    index.drop(rows, seqs)
+    for table in (capture_tags, entities, captures):
+        for some in batches(seqs):
+            rows.run(rows.delete(table).where(among(table.c.seq, some)))
+    settle(rows, {(row.project_id, row.fingerprint) for row in found})
+    touch_projects(rows, (row.project_id for row in found))
+    gone = {row.id for row in found}
+    return [capture_id for capture_id in dict.fromkeys(ids) if capture_id in gone]
+
+
+def enrich(rows: Rows, job: Job, found: Enrichment) -> bool:
+    """Stores what was found; False, and nothing written, where the lease is no longer the job's."""
+    row = captures.c
+    held = (row.id == job.capture.id, row.lease == job.lease)
+    columns = (row.seq, row.project_id, row.status, row.tokens)
+    capture = rows.run(rows.select(*columns, of=captures).where(*held).with_for_update()).first()
+    if capture is None:
+        return False
+    values: dict[str, Any] = {
+        "title": case((row.title_given, row.title), else_=literal(found.title)),
+        "tokens": found.tokens,
+        "language": found.language,
+        "keywords": list(found.keywords),
+        "updated_at": rows.clock(),
+        "due_at": None,
+        **_REQUEUED,
+    }
+    if capture.status == Status.INBOX:
+        values["status"] = Status.PROCESSED.value
+    rows.run(rows.update(captures).where(*held).values(values))
+    if capture.tokens is not None:
+        # It had been enriched before.
+        rows.run(rows.delete(entities).where(entities.c.seq == capture.seq))
+        index.drop(rows, [capture.seq])
+    rows.insert(
+        entities,
+        [
+            {
+                "seq": capture.seq,
+                "position": position,
+                "type": entity.type.value,
+                "value": entity.value,
+                "start": entity.start,
+                "end": entity.end,
+            }
+            for position, entity in enumerate(found.entities)
+        ],
+    )
+    index.put(rows, capture.seq, capture.project_id, found.terms, found.meta_terms)
+    return True
+
+
+def _rows_of(rows: Rows, ids: Sequence[str]) -> list[AnyRow]:
+    row = captures.c
+    found: list[AnyRow] = []
+    for some in batches(canonical(ids)):
+        statement = rows.select(row.seq, row.id, row.project_id, row.fingerprint, of=captures)
+        # In one order always: PostgreSQL locks these rows, and the workers' claims lock the same ones.
+        found += rows.run(statement.where(among(row.id, some)).order_by(row.seq).with_for_update())
+    return found

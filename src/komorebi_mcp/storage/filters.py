@@ -1,0 +1,51 @@
+"""A `CaptureFilter` as a condition on rows."""
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy.sql.selectable import FromClause
+
+from komorebi_mcp.domain.captures import CaptureFilter, Status
+from komorebi_mcp.storage.owned import Rows, canonical, equals
+from komorebi_mcp.storage.tables import capture_tags, captures, projects
+
+
+def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> ColumnElement[bool]:
+    """The condition that a row of `of` fits the filter and belongs to the owner."""
+    row = of.c
+    conditions = [
+        rows.mine(of),
+        row.status != Status.ARCHIVED.value if not where.statuses else row.status.in_(where.statuses),
+    ]
+    if where.project is not None:
+        named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
+        conditions.append(row.project_id == named.scalar_subquery())
+    if where.kinds:
+        conditions.append(row.kind.in_(where.kinds))
+    if where.source is not None:
+        conditions.append(equals(row.source, where.source))
+    if where.since is not None:
+        conditions.append(row.created_at >= where.since)
+    if where.until is not None:
+        conditions.append(row.created_at < where.until)
+    if where.ids:
+        conditions.append(row.id.in_(canonical(where.ids)))
+    for tag in where.tags:
+        tagged = rows.select(capture_tags.c.seq, of=capture_tags).where(equals(capture_tags.c.tag, tag))
+        conditions.append(row.seq.in_(tagged))
+    return and_(*conditions)
+
+
+def folded(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
+    """Fits the filter, and is no copy of an earlier capture that fits it too."""
+    first = captures.alias("first")
+    shown = exists(
+        select(first.c.seq).where(first.c.id == captures.c.duplicate_of, fitting(rows, where, first))
+    )
+    return and_(fitting(rows, where), or_(captures.c.duplicate_of.is_(None), ~shown))
+
+
+def digest(*asked: Any) -> str:
+    """A short text that differs where a filter, an order or a query does; cursors are bound to it."""
+    return hashlib.blake2b(repr(asked).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()

@@ -1,0 +1,166 @@
+"""Taking captures in: few statements, however many there are."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from komorebi_mcp.domain.captures import CaptureCreate, Receipt, Status
+from komorebi_mcp.domain.ids import new_id
+from komorebi_mcp.storage.duplicates import fingerprint, first_copies
+from komorebi_mcp.storage.owned import Rows, among, batches
+from komorebi_mcp.storage.tables import capture_tags, captures, projects
+from komorebi_mcp.text.snippets import head
+
+TITLE_CHARS = 80
+"""How much of the snippet stands for a title until there is a better one."""
+
+
+def provisional_title(snippet: str) -> str:
+    return snippet[:TITLE_CHARS].strip() or "Untitled"
+
+
+def add_all(rows: Rows, items: Sequence[CaptureCreate]) -> list[Receipt]:
+    """Stores those whose key is new; a receipt for each, in the given order.
+
+    A write transaction has the owner to itself, so what is looked up here stays true until it commits.
+    """
+    known = _known(rows, (item.key for item in items if item.key is not None))
+    fresh = _first_of_each_key(items, known)
+    project_ids = ensure_projects(rows, (item.project for item in fresh if item.project is not None))
+    prints = [fingerprint(item.content) for item in fresh]
+    firsts = first_copies(rows, prints)
+    now = rows.clock()
+    created: list[Receipt] = []
+    stored: list[dict[str, Any]] = []
+    for item, print_ in zip(fresh, prints, strict=True):
+        capture_id = new_id()
+        project_id = None if item.project is None else project_ids[item.project]
+        first = firsts.setdefault((project_id, print_), capture_id)
+        receipt = Receipt(
+            id=capture_id,
+            status=Status.INBOX,
+            created=True,
+            created_at=item.created_at or now,
+            duplicate_of=None if first == capture_id else first,
+            redactions=item.redactions,
+        )
+        created.append(receipt)
+        snippet = head(item.content)
+        stored.append(
+            {
+                "id": capture_id,
+                "project_id": project_id,
+                "title": item.title or provisional_title(snippet),
+                "title_given": item.title is not None,
+                "snippet": snippet,
+                "kind": item.kind.value,
+                "source": item.source,
+                "key": item.key,
+                "fingerprint": print_,
+                "status": receipt.status.value,
+                "keywords": [],
+                "redactions": item.redactions,
+                "duplicate_of": receipt.duplicate_of,
+                "created_at": receipt.created_at,
+                "updated_at": now,
+                "attempts": 0,
+                "due_at": now,
+                "chars": len(item.content),
+                "content": item.content,
+            }
+        )
+    rows.insert(captures, stored)
+    _insert_tags(
+        rows, {receipt.id: item.tags for receipt, item in zip(created, fresh, strict=True) if item.tags}
+    )
+    touch_projects(rows, project_ids.values())
+    return _answers(items, known, created)
+
+
+def _first_of_each_key(items: Sequence[CaptureCreate], known: dict[str, Receipt]) -> list[CaptureCreate]:
+    fresh: list[CaptureCreate] = []
+    keys = set(known)
+    for item in items:
+        if item.key is None:
+            fresh.append(item)
+        elif item.key not in keys:
+            keys.add(item.key)
+            fresh.append(item)
+    return fresh
+
+
+def _answers(
+    items: Sequence[CaptureCreate], known: dict[str, Receipt], created: list[Receipt]
+) -> list[Receipt]:
+    answers: list[Receipt] = []
+    coming = iter(created)
+    for item in items:
+        if item.key is not None and item.key in known:
+            answers.append(known[item.key])
+            continue
+        receipt = next(coming)
+        answers.append(receipt)
+        if item.key is not None:
+            known[item.key] = receipt.model_copy(update={"created": False})
+    return answers
+
+
+def _known(rows: Rows, keys: Iterable[str]) -> dict[str, Receipt]:
+    row = captures.c
+    columns = (row.key, row.id, row.status, row.created_at, row.duplicate_of, row.redactions)
+    known: dict[str, Receipt] = {}
+    for some in batches(dict.fromkeys(keys)):
+        for found in rows.run(rows.select(*columns, of=captures).where(among(row.key, some))):
+            known[found.key] = Receipt(
+                id=found.id,
+                status=Status(found.status),
+                created=False,
+                created_at=found.created_at,
+                duplicate_of=found.duplicate_of,
+                redactions=found.redactions,
+            )
+    return known
+
+
+def ensure_projects(rows: Rows, names: Iterable[str]) -> dict[str, int]:
+    """The id of each project, made where there is none yet."""
+    wanted = sorted(set(names))
+    found = _project_ids(rows, wanted)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        now = rows.clock()
+        blank = {"description": "", "goal": "", "archived": False, "created_at": now, "updated_at": now}
+        rows.insert(projects, [{"name": name, **blank} for name in missing])
+        found |= _project_ids(rows, missing)
+    return found
+
+
+def _project_ids(rows: Rows, names: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for some in batches(names):
+        statement = rows.select(projects.c.name, projects.c.id, of=projects).where(
+            among(projects.c.name, some)
+        )
+        found |= {row.name: row.id for row in rows.run(statement)}
+    return found
+
+
+def touch_projects(rows: Rows, project_ids: Iterable[int | None]) -> None:
+    """Marks projects as updated now."""
+    touched = {project_id for project_id in project_ids if project_id is not None}
+    for some in batches(sorted(touched)):
+        rows.run(rows.update(projects).where(among(projects.c.id, some)).values(updated_at=rows.clock()))
+
+
+def _insert_tags(rows: Rows, tags: dict[str, Sequence[str]]) -> None:
+    for some in batches(tags):
+        found = rows.run(
+            rows.select(captures.c.id, captures.c.seq, of=captures).where(among(captures.c.id, some))
+        )
+        rows.insert(
+            capture_tags,
+            [
+                {"seq": seq, "tag": tag, "position": position}
+                for capture_id, seq in found
+                for position, tag in enumerate(tags[capture_id])
+            ],
+        )

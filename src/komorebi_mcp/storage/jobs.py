@@ -1,0 +1,102 @@
+"""Captures that wait for the background, whoever owns them. The one place that reads across owners."""
+
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Update, bindparam, func, select, update
+
+from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.domain.jobs import Backlog, Job
+from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
+from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.tables import captures
+
+_LEASE_BYTES = 16
+
+
+class JobQueue:
+    """Claims captures and gives them back.
+
+    A capture is finished by `CaptureRepository.enrich`. One claimed and never finished is due again when its
+    lease ends.
+    """
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    async def claim(self, *, limit: int, lease_s: float) -> list[Job]:
+        """Up to `limit` waiting captures, ours for `lease_s` seconds, the longest waiting first.
+
+        A lapsed lease counts as waiting, so a job may run twice: handlers must tolerate it.
+        """
+        return await self._session.run(lambda connection: self._claim(connection, limit, lease_s))
+
+    async def give_back(self, job: Job, *, error: str, retry_at: datetime) -> None:
+        """The job waits again, until `retry_at`; nothing happens where the lease is no longer the job's."""
+        del error  # The reason is told by the worker's log until the last attempt sets the job aside.
+        released = {"lease": None, "due_at": retry_at}
+        await self._session.run(lambda connection: connection.execute(_held(job).values(released)).close())
+
+    async def set_aside(self, job: Job, *, error: str) -> None:
+        """The job is not tried again until its capture changes; `error` becomes the capture's `failure`.
+
+        Nothing happens where the lease is no longer the job's.
+        """
+        failed = {"lease": None, "due_at": None, "failure": error}
+        await self._session.run(lambda connection: connection.execute(_held(job).values(failed)).close())
+
+    async def next_due(self) -> datetime | None:
+        """When the next job may be claimed, now or earlier meaning at once; None where nothing waits."""
+        earliest = (
+            select(captures.c.due_at)
+            .where(captures.c.due_at.is_not(None))
+            .order_by(captures.c.due_at)
+            .limit(1)
+        )
+        return await self._session.run(lambda connection: connection.execute(earliest).scalar())
+
+    async def backlog(self) -> Backlog:
+        """How much work there is, that under lease included."""
+        return await self._session.run(_backlog)
+
+    def _claim(self, connection: Connection, limit: int, lease_s: float) -> list[Job]:
+        now = self._clock()
+        row = captures.c
+        waiting = select(row.seq).where(row.due_at <= now).order_by(row.due_at, row.seq).limit(limit)
+        seqs = list(connection.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        if not seqs:
+            return []
+        leases = {seq: secrets.token_hex(_LEASE_BYTES) for seq in seqs}
+        # Due again when the lease ends: that is all it takes to reclaim the job of a worker that died.
+        lent = {"attempts": row.attempts + 1, "due_at": now + timedelta(seconds=lease_s)}
+        statement = (
+            update(captures).where(row.seq == bindparam("of_seq")).values(lease=bindparam("token"), **lent)
+        )
+        connection.execute(statement, [{"of_seq": seq, "token": lease} for seq, lease in leases.items()])
+        claimed = select(*WHOLE, row.attempts).select_from(WITH_PROJECT).where(row.seq.in_(seqs))
+        found = {each.seq: each for each in connection.execute(claimed)}
+        ordered = [found[seq] for seq in seqs]
+        contents = whole(connection, ordered, rows=None)
+        return [
+            Job(owner=each.owner, capture=capture, lease=leases[each.seq], attempt=each.attempts)
+            for each, capture in zip(ordered, contents, strict=True)
+        ]
+
+
+def _held(job: Job) -> Update:
+    row = captures.c
+    return update(captures).where(row.owner == job.owner, row.id == job.capture.id, row.lease == job.lease)
+
+
+def _backlog(connection: Connection) -> Backlog:
+    row = captures.c
+    waiting = select(func.count(), func.min(row.seq)).where(row.due_at.is_not(None))
+    count, first = connection.execute(waiting).one()
+    oldest = select(row.created_at).where(row.seq == first)
+    aside = select(func.count()).select_from(captures).where(row.failure.is_not(None))
+    return Backlog(
+        waiting=count,
+        set_aside=connection.execute(aside).scalar_one(),
+        oldest_waiting_at=None if first is None else connection.execute(oldest).scalar(),
+    )

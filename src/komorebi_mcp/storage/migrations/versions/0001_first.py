@@ -1,0 +1,228 @@
+"""The first schema."""
+
+import secrets
+
+import sqlalchemy as sa
+from alembic import op
+
+from komorebi_mcp.storage.columns import ExactText, Instant, RowNumber, TermVector
+
+revision = "0001"
+down_revision = None
+
+# Terms arrive reduced, one space apart: nothing but white space may part them, and nothing may change them.
+_FULL_TEXT = """
+CREATE VIRTUAL TABLE capture_search USING fts5(
+    terms, meta, scope,
+    content = 'capture_index', content_rowid = 'seq',
+    tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* P* S* C*'"
+)
+"""
+_VOCABULARY = "CREATE VIRTUAL TABLE capture_vocabulary USING fts5vocab('capture_search', 'row')"
+_ADD = (
+    "INSERT INTO capture_search(rowid, terms, meta, scope) VALUES (new.seq, new.terms, new.meta, new.scope)"
+)
+_REMOVE = (
+    "INSERT INTO capture_search(capture_search, rowid, terms, meta, scope) "
+    "VALUES ('delete', old.seq, old.terms, old.meta, old.scope)"
+)
+_TRIGGERS = (
+    f"CREATE TRIGGER capture_index_added AFTER INSERT ON capture_index BEGIN {_ADD}; END",
+    f"CREATE TRIGGER capture_index_changed AFTER UPDATE ON capture_index BEGIN {_REMOVE}; {_ADD}; END",
+    f"CREATE TRIGGER capture_index_removed AFTER DELETE ON capture_index BEGIN {_REMOVE}; END",
+)
+
+# SQLite plans by these counts: rows, then rows per value of each further column of an index. Without them it
+# takes an owner to have ten rows and reads them all, id or not. https://sqlite.org/fileformat2.html#stat1tab
+_STATISTICS = (
+    ("captures", "sqlite_autoindex_captures_1", "1000000 1"),
+    ("captures", "sqlite_autoindex_captures_2", "1000000 1000000 1"),
+    ("captures", "ix_captures_owner_created_at_seq", "1000000 1000000 2 1"),
+    ("captures", "ix_captures_owner_status_created_at_seq", "1000000 1000000 250000 2 1"),
+    ("captures", "ix_captures_owner_project_id_created_at_seq", "1000000 1000000 10000 2 1"),
+    ("captures", "ix_captures_owner_fingerprint_project_id", "1000000 1000000 2 1"),
+    ("captures", "ix_captures_owner_seq", "1000000 1000000 1"),
+    ("captures", "ix_captures_unindexed", "500 500 1"),
+    ("captures", "ix_captures_due", "500 2 1"),
+    ("captures", "ix_captures_set_aside", "10 1"),
+    ("capture_tags", "sqlite_autoindex_capture_tags_1", "1000000 2 1"),
+    ("capture_tags", "ix_capture_tags_tag_owner_seq", "1000000 10000 10000 1"),
+    ("entities", "sqlite_autoindex_entities_1", "1000000 10 1"),
+    ("capture_index", None, "1000000"),
+    ("projects", "sqlite_autoindex_projects_1", "1000 1000 1"),
+    ("projects", "ix_projects_owner_archived_updated_at_id", "1000 1000 900 2 1"),
+    ("summaries", "sqlite_autoindex_summaries_1", "100000 1"),
+    ("summaries", "ix_summaries_owner_project_id_whole_seq", "100000 100000 200 100 1"),
+    ("summary_sources", "sqlite_autoindex_summary_sources_1", "1000000 10 1"),
+    ("summary_sources", "ix_summary_sources_capture_id_owner", "1000000 2 2"),
+    ("summary_children", "sqlite_autoindex_summary_children_1", "100000 10 1"),
+    ("summary_children", "ix_summary_children_child_id_owner", "100000 1 1"),
+)
+
+
+def _captures_seq(*, primary_key: bool = True) -> sa.Column[int]:
+    return sa.Column(
+        "seq", RowNumber, sa.ForeignKey("captures.seq", ondelete="CASCADE"), primary_key=primary_key
+    )
+
+
+def _summaries_seq() -> sa.Column[int]:
+    return sa.Column("seq", RowNumber, sa.ForeignKey("summaries.seq", ondelete="CASCADE"), primary_key=True)
+
+
+def _owner() -> sa.Column[str]:
+    return sa.Column("owner", sa.Text, nullable=False)
+
+
+def _index(table: str, *columns: str, name: str | None = None, where: str | None = None) -> None:
+    condition = None if where is None else sa.text(where)
+    name = name or f"ix_{table}_{'_'.join(columns)}"
+    op.create_index(name, table, list(columns), sqlite_where=condition, postgresql_where=condition)
+
+
+def _create_captures() -> None:
+    op.create_table(
+        "projects",
+        sa.Column("id", RowNumber, primary_key=True),
+        _owner(),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("description", ExactText, nullable=False),
+        sa.Column("goal", ExactText, nullable=False),
+        sa.Column("archived", sa.Boolean, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("updated_at", Instant, nullable=False),
+        sa.UniqueConstraint("owner", "name", name="uq_projects_owner_name"),
+        sqlite_autoincrement=True,
+    )
+    _index("projects", "owner", "archived", "updated_at", "id")
+    op.create_table(
+        "captures",
+        sa.Column("seq", RowNumber, primary_key=True),
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        _owner(),
+        sa.Column("project_id", RowNumber, sa.ForeignKey("projects.id")),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("title_given", sa.Boolean, nullable=False),
+        sa.Column("snippet", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("source", sa.Text),
+        sa.Column("key", sa.Text),
+        sa.Column("fingerprint", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("tokens", sa.Integer),
+        sa.Column("language", sa.Text),
+        sa.Column("keywords", sa.JSON, nullable=False),
+        sa.Column("redactions", sa.Integer, nullable=False),
+        sa.Column("duplicate_of", sa.Uuid(as_uuid=False)),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("updated_at", Instant, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("lease", sa.Text),
+        sa.Column("due_at", Instant),
+        sa.Column("failure", ExactText),
+        sa.Column("chars", sa.Integer, nullable=False),
+        sa.Column("content", ExactText, nullable=False),
+        sa.UniqueConstraint("id", name="uq_captures_id"),
+        sa.UniqueConstraint("owner", "key", name="uq_captures_owner_key"),
+        sqlite_autoincrement=True,
+    )
+    _index("captures", "owner", "created_at", "seq")
+    _index("captures", "owner", "status", "created_at", "seq")
+    _index("captures", "owner", "project_id", "created_at", "seq")
+    _index("captures", "owner", "fingerprint", "project_id")
+    _index("captures", "owner", "seq")
+    _index("captures", "owner", "seq", name="ix_captures_unindexed", where="tokens IS NULL")
+    _index("captures", "due_at", "seq", name="ix_captures_due", where="due_at IS NOT NULL")
+    _index("captures", "seq", name="ix_captures_set_aside", where="failure IS NOT NULL")
+
+
+def _create_parts() -> None:
+    op.create_table(
+        "capture_tags",
+        _owner(),
+        _captures_seq(),
+        sa.Column("tag", sa.Text, primary_key=True),
+        sa.Column("position", sa.Integer, nullable=False),
+    )
+    _index("capture_tags", "tag", "owner", "seq")
+    op.create_table(
+        "entities",
+        _owner(),
+        _captures_seq(),
+        sa.Column("position", sa.Integer, primary_key=True),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("value", ExactText, nullable=False),
+        sa.Column("start", sa.Integer, nullable=False),
+        sa.Column("end", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "capture_index",
+        _captures_seq(),
+        _owner(),
+        sa.Column("terms", sa.Text, nullable=False),
+        sa.Column("meta", sa.Text, nullable=False),
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("length", sa.Integer, nullable=False),
+        sa.Column("vector", TermVector),
+    )
+
+
+def _create_summaries() -> None:
+    op.create_table(
+        "summaries",
+        sa.Column("seq", RowNumber, primary_key=True),
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        _owner(),
+        sa.Column("project_id", RowNumber, sa.ForeignKey("projects.id")),
+        sa.Column("whole", sa.Boolean, nullable=False),
+        sa.Column("scope", sa.JSON, nullable=False),
+        sa.Column("sentences", sa.JSON, nullable=False),
+        sa.Column("covers", sa.JSON, nullable=False),
+        sa.Column("level", sa.Integer, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("rejected", sa.Integer, nullable=False),
+        sa.Column("truncated", sa.Boolean, nullable=False),
+        sa.Column("max_tokens", sa.Integer, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.UniqueConstraint("id", name="uq_summaries_id"),
+        sqlite_autoincrement=True,
+    )
+    _index("summaries", "owner", "project_id", "whole", "seq")
+    op.create_table(
+        "summary_sources",
+        _owner(),
+        _summaries_seq(),
+        sa.Column("capture_id", sa.Uuid(as_uuid=False), primary_key=True),
+    )
+    _index("summary_sources", "capture_id", "owner")
+    op.create_table(
+        "summary_children",
+        _owner(),
+        _summaries_seq(),
+        sa.Column("child_id", sa.Uuid(as_uuid=False), primary_key=True),
+        sa.Column("position", sa.Integer, nullable=False),
+    )
+    _index("summary_children", "child_id", "owner")
+
+
+def upgrade() -> None:
+    _create_captures()
+    _create_parts()
+    _create_summaries()
+    meta = op.create_table(
+        "meta", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
+    )
+    op.bulk_insert(meta, [{"name": "cursor_key", "value": secrets.token_hex(32)}])
+    if op.get_context().dialect.name == "sqlite":
+        for statement in (_FULL_TEXT, _VOCABULARY, *_TRIGGERS):
+            op.execute(statement)
+        op.execute("ANALYZE")
+        statistics = sa.table("sqlite_stat1", sa.column("tbl"), sa.column("idx"), sa.column("stat"))
+        op.execute(sa.delete(statistics))
+        op.bulk_insert(
+            statistics, [{"tbl": table, "idx": index, "stat": stat} for table, index, stat in _STATISTICS]
+        )
+        # This connection goes back to the pool, and is to know them too.
+        op.execute("ANALYZE sqlite_master")
+    else:
+        op.create_index("ix_capture_index_vector", "capture_index", ["vector"], postgresql_using="gin")

@@ -1,0 +1,88 @@
+"""The one place where statements over somebody's rows are made."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Delete,
+    Executable,
+    Row,
+    Select,
+    Table,
+    Update,
+    and_,
+    delete,
+    false,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.sql.selectable import FromClause
+
+from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.storage.cursors import CursorSigner
+
+IN_MAX = 10_000
+"""Values of one IN list; SQLite takes 32,766 variables in a statement."""
+
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+class Rows:
+    """One owner's rows, seen through one connection. Every statement made here names the owner."""
+
+    def __init__(self, connection: Connection, owner: str, clock: Clock, cursors: CursorSigner) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.clock = clock
+        self.cursors = cursors
+
+    def mine(self, *tables: FromClause) -> ColumnElement[bool]:
+        """The condition that rows of all `tables` belong to the owner."""
+        return and_(*(table.c.owner == self.owner for table in tables))
+
+    def select(self, *columns: Any, of: FromClause) -> Select[*tuple[Any, ...]]:
+        return select(*columns).select_from(of).where(self.mine(of))
+
+    def update(self, table: Table) -> Update:
+        return update(table).where(self.mine(table))
+
+    def delete(self, table: Table) -> Delete:
+        return delete(table).where(self.mine(table))
+
+    def insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
+        """Adds rows in one statement; nothing where there are none."""
+        if values:
+            self.connection.execute(insert(table), [{"owner": self.owner, **row} for row in values])
+
+    def run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        return self.connection.execute(statement, parameters)
+
+
+def batches(values: Iterable[Any], size: int = IN_MAX) -> Iterable[list[Any]]:
+    """`values` in lists of at most `size`."""
+    items = list(values)
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+_CANONICAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def canonical(ids: Iterable[str]) -> list[str]:
+    """Those of `ids` that are ids at all, each once; PostgreSQL refuses to compare the others."""
+    return [each for each in dict.fromkeys(ids) if _CANONICAL.fullmatch(each)]
+
+
+def equals(column: Column[Any] | ColumnElement[Any], value: str) -> ColumnElement[bool]:
+    """The column holds `value`; PostgreSQL's text holds no NUL and refuses to be compared with one."""
+    return false() if "\x00" in value else column == value
+
+
+def among(column: Column[Any] | ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    return column.in_(list(values))

@@ -1,0 +1,108 @@
+"""Matching and ranking by PostgreSQL's tsvector.
+
+PostgreSQL has no BM25. Its `ts_rank` of one term stands for the term's frequency: it is 0.61 of the weight
+for one occurrence and grows towards the weight with more.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from math import log
+from operator import add
+
+from sqlalchemy import ARRAY, REAL, ColumnElement, Float, cast, func, literal, or_, select, tuple_, union_all
+
+from komorebi_mcp.domain.captures import CaptureFilter
+from komorebi_mcp.storage.columns import TermQuery
+from komorebi_mcp.storage.filters import folded
+from komorebi_mcp.storage.index import quoted
+from komorebi_mcp.storage.matching import (
+    CANDIDATES_MAX,
+    LENGTH_WEIGHT,
+    MEAN_LENGTH,
+    META_WEIGHT,
+    SATURATION,
+    Match,
+    Wanted,
+)
+from komorebi_mcp.storage.owned import Rows
+from komorebi_mcp.storage.tables import capture_index, captures
+
+_FREQUENCY_MAX = 20_000
+"""Counting stops here; beyond it a term is common anyway."""
+
+_OCCURRENCE = 1.64493406685
+"""What turns `ts_rank` of a single occurrence into 1 (ts_rank.c, the sum of 1/n² it divides by)."""
+
+# For the labels D, C, B and A, in that order.
+_WEIGHTS = cast([0.0, 0.0, META_WEIGHT, 1.0], ARRAY(REAL))
+
+
+def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
+    """How many of the owner's captures hold each term, counted up to a limit."""
+    counts = []
+    for place, term in enumerate(terms):
+        holding = rows.select(capture_index.c.seq, of=capture_index).where(_holds(quoted(term)))
+        counts.append(
+            select(literal(place), func.count()).select_from(holding.limit(_FREQUENCY_MAX).subquery())
+        )
+    return {terms[place]: count for place, count in rows.run(union_all(*counts))}
+
+
+def weight(frequency: int, stored: int) -> float:
+    """BM25's weight of a term, kept positive."""
+    held = min(frequency, stored)
+    return log(1 + (stored - held + 0.5) / (held + 0.5))
+
+
+def matches(
+    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, before: Match | None
+) -> list[Match]:
+    """The best indexed matches behind `before`."""
+    row = capture_index.c
+    newest = (
+        rows.select(row.seq, row.vector, row.length, of=capture_index)
+        .join(captures, captures.c.seq == row.seq)
+        .where(
+            _holds(_expression(wanted)), folded(rows, where), *(_has_run(phrase) for phrase in wanted.phrases)
+        )
+        .order_by(row.seq.desc())
+        .limit(CANDIDATES_MAX)
+        .subquery("newest")
+    )
+    norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * newest.c.length / MEAN_LENGTH)
+    parts = []
+    for term in wanted.ranked:
+        count = _OCCURRENCE * func.ts_rank(_WEIGHTS, newest.c.vector, _query(quoted(term)), type_=Float)
+        parts.append(wanted.weights[term] * count * (SATURATION + 1) / (count + norm))
+    ranked = select(newest.c.seq, reduce(add, parts).label("score")).subquery("ranked")
+    best = (
+        select(ranked.c.score, ranked.c.seq).order_by(ranked.c.score.desc(), ranked.c.seq.desc()).limit(limit)
+    )
+    if before is not None:
+        place = tuple_(ranked.c.score, ranked.c.seq)
+        best = best.where(place < tuple_(before.score, before.seq, types=place.type.types))
+    return [Match(score, seq) for score, seq in rows.run(best)]
+
+
+def _query(expression: str) -> ColumnElement[str]:
+    return cast(literal(expression), TermQuery)
+
+
+def _holds(expression: str) -> ColumnElement[bool]:
+    return capture_index.c.vector.bool_op("@@")(_query(expression))
+
+
+def _expression(wanted: Wanted) -> str:
+    every = [quoted(term) for phrase in wanted.phrases for term in phrase]
+    if wanted.terms:
+        every.append(f"({' | '.join(quoted(term) for term in wanted.terms)})")
+    every += [f"!{quoted(term)}" for term in wanted.excluded]
+    return " & ".join(every)
+
+
+def _has_run(phrase: Sequence[str]) -> ColumnElement[bool]:
+    # A vector's positions end at 16,383; the text does not.
+    run = f" {' '.join(phrase)} "
+    return or_(
+        *(func.strpos(" " + text + " ", run) > 0 for text in (capture_index.c.terms, capture_index.c.meta))
+    )

@@ -1,0 +1,125 @@
+"""SQLite: one file, one writer, readers beside it."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from komorebi_mcp.errors import ConfigError, StorageUnavailable
+from komorebi_mcp.storage.failures import storage_errors
+
+BUSY_TIMEOUT_MS = 30_000
+READERS_MAX = 4
+
+_CONNECT = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    # NORMAL may lose acknowledged commits when the power fails.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16000",
+)
+
+
+def database_path(url: URL) -> Path:
+    """The file a `sqlite…` URL names.
+
+    Raises:
+        ConfigError: It names none; a database in memory would be another one for each connection.
+    """
+    if not url.database or url.database == ":memory:":
+        raise ConfigError(
+            "KOMOREBI_DATABASE_URL names no file. Write it as sqlite+aiosqlite:////path/to/komorebi.db."
+        )
+    return Path(url.database)
+
+
+def prepare_folder(path: Path) -> None:
+    """Creates the folder of the database, readable by its owner alone.
+
+    Raises:
+        StorageUnavailable: It cannot be created.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnavailable(
+            "The folder of the database cannot be created. Check its path and rights, or set KOMOREBI_HOME."
+        ) from error
+
+
+def names_in(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Tables and migration versions in the file at `path`, read without writing; both empty where it is new.
+
+    Raises:
+        StorageUnavailable: It cannot be read.
+        StorageCorrupt: It is damaged or no database.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return frozenset(), frozenset()
+    # Read-only: switching a foreign or damaged file to WAL would already alter it.
+    with storage_errors():
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_MS / 1000
+        )
+        with closing(connection):
+            tables = _first_column(connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+            versions: frozenset[str] = frozenset()
+            if "alembic_version" in tables:
+                versions = _first_column(connection.execute("SELECT version_num FROM alembic_version"))
+            return tables, versions
+
+
+def _first_column(rows: Iterable[tuple[Any, ...]]) -> frozenset[str]:
+    return frozenset(str(row[0]) for row in rows)
+
+
+def make_engine(address: URL) -> Engine:
+    """A synchronous engine, for migrations; see `make_async_engine`."""
+    engine = create_engine(
+        URL.create("sqlite", database=address.database), connect_args=_CONNECT, hide_parameters=True
+    )
+    _set_up(engine)
+    return engine
+
+
+def make_async_engine(address: URL) -> AsyncEngine:
+    """Begins a transaction with BEGIN IMMEDIATE under the execution option `write`, else with BEGIN."""
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=address.database),
+        connect_args=_CONNECT,
+        # What was captured must not get into a log by way of an error.
+        hide_parameters=True,
+        pool_size=READERS_MAX + 1,
+        max_overflow=0,
+    )
+    _set_up(engine.sync_engine)
+    return engine
+
+
+def _set_up(engine: Engine) -> None:
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+
+
+def _on_connect(connection: DBAPIConnection, _: object) -> None:
+    # The driver's own BEGIN would come too late and be a deferred one.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    # BEGIN IMMEDIATE: a read upgraded to a write fails at once with SQLITE_BUSY.
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

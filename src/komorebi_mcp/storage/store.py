@@ -1,0 +1,155 @@
+"""The store: opened once, then one transaction at a time for whoever needs one."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+from anyio import CancelScope, Lock, Semaphore, to_thread
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from komorebi_mcp.domain.clock import Clock, utc_now
+from komorebi_mcp.errors import ConfigError, StorageCorrupt
+from komorebi_mcp.storage import postgres, sqlite
+from komorebi_mcp.storage.captures import CaptureRepository
+from komorebi_mcp.storage.cursors import CursorSigner
+from komorebi_mcp.storage.failures import storage_errors
+from komorebi_mcp.storage.jobs import JobQueue
+from komorebi_mcp.storage.migrate import migrate
+from komorebi_mcp.storage.owned import Rows
+from komorebi_mcp.storage.projects import ProjectRepository
+from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.summaries import SummaryRepository
+from komorebi_mcp.storage.tables import meta
+
+
+class Transaction:
+    """One owner's data, as of one transaction. Its repositories never commit."""
+
+    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+        self.captures = CaptureRepository(session, bind)
+        self.projects = ProjectRepository(session, bind)
+        self.summaries = SummaryRepository(session, bind)
+
+
+class Store:
+    """An open database."""
+
+    dialect: str
+    """`sqlite` or `postgresql`."""
+
+    def __init__(self, engine: AsyncEngine, key: bytes, clock: Clock) -> None:
+        self.dialect = engine.dialect.name
+        self._engine = engine
+        self._clock = clock
+        self._cursors = CursorSigner(key)
+        one_file = self.dialect == "sqlite"
+        self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
+        self._writer: AbstractAsyncContextManager[Any] = Lock() if one_file else self._readers
+
+    def read(self, owner: str) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that sees the owner's data; anything written in it is rolled back."""
+        return self._transaction(owner, write=False)
+
+    def write(self, owner: str) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that commits at exit, and rolls back when left by an exception or a cancellation.
+
+        Raises:
+            StorageUnavailable: Another process held the database for 30 seconds.
+        """
+        return self._transaction(owner, write=True)
+
+    @asynccontextmanager
+    async def _transaction(self, owner: str, *, write: bool) -> AsyncIterator[Transaction]:
+        opening = _nothing
+        if write and self.dialect == "postgresql":
+            opening = partial(postgres.lock_owner, owner=owner)
+        bind = partial(Rows, owner=owner, clock=self._clock, cursors=self._cursors)
+        async with self._session(write=write, owner=owner, opening=opening) as session:
+            yield Transaction(session, bind)
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[JobQueue]:
+        """A write transaction over the jobs of all owners."""
+        async with self._session(write=True, owner=None, opening=_nothing) as session:
+            yield JobQueue(session, self._clock)
+
+    async def check(self) -> None:
+        """Returns when the database answers.
+
+        Raises:
+            StorageUnavailable: It does not.
+        """
+        async with self._session(write=False, owner=None, opening=_nothing) as session:
+            await session.run(lambda connection: connection.execute(select(meta.c.name).limit(1)).all())
+
+    @asynccontextmanager
+    async def _session(
+        self, *, write: bool, owner: str | None, opening: Callable[[Connection], None]
+    ) -> AsyncIterator[Session]:
+        async with self._writer if write else self._readers:
+            session = Session(self._engine, options={"write": write, "owner": owner}, opening=opening)
+            try:
+                yield session
+            except BaseException:
+                await session.end(commit=False)
+                raise
+            await session.end(commit=write)
+
+
+def _nothing(_: Connection) -> None:
+    return None
+
+
+@asynccontextmanager
+async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store]:
+    """The store at `url`, its schema brought up to date; closed at exit.
+
+    Takes `sqlite+aiosqlite:///path`, `sqlite:///path`, `postgresql+psycopg://…` and `postgresql://…`.
+
+    Raises:
+        StorageUnavailable: It cannot be reached or written.
+        StorageCorrupt: It is damaged, another program's, or from a newer version.
+        ConfigError: The URL is none of these.
+    """
+    address, key = await to_thread.run_sync(_prepare, url)
+    one_file = address.get_backend_name() == "sqlite"
+    engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
+    try:
+        yield Store(engine, key, clock)
+    finally:
+        with CancelScope(shield=True):
+            await engine.dispose()
+
+
+def _prepare(url: str) -> tuple[URL, bytes]:
+    """The address of a database whose schema is current, and its key for cursors."""
+    address = _parse(url)
+    if address.get_backend_name() == "sqlite":
+        path = sqlite.database_path(address)
+        engine = sqlite.make_engine(address)
+    else:
+        path = None
+        engine = postgres.make_engine(address)
+    try:
+        migrate(engine, path)
+        with storage_errors(), engine.connect() as connection:
+            key = connection.execute(select(meta.c.value).where(meta.c.name == "cursor_key")).scalar()
+    finally:
+        engine.dispose()
+    if key is None:
+        raise StorageCorrupt("The database has lost its cursor key. Restore a backup.")
+    return address, bytes.fromhex(key)
+
+
+def _parse(url: str) -> URL:
+    with suppress(ArgumentError):
+        address = make_url(url)
+        if address.get_backend_name() in {"sqlite", "postgresql"}:
+            return address
+    raise ConfigError(
+        "The database URL is of no kind we know. Write it as sqlite+aiosqlite:///… or postgresql+psycopg://…."
+    )

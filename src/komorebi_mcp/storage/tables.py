@@ -1,0 +1,179 @@
+"""The tables. Each one that holds somebody's data has an `owner`."""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from komorebi_mcp.storage.columns import ExactText, Instant, RowNumber, TermVector
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", RowNumber, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", ExactText, nullable=False),
+    Column("goal", ExactText, nullable=False),
+    Column("archived", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("owner", "name"),
+    Index(None, "owner", "archived", "updated_at", "id"),
+    sqlite_autoincrement=True,
+)
+
+captures = Table(
+    "captures",
+    metadata,
+    # Arrival order; never used twice, so a cursor behind a forgotten capture stays right.
+    Column("seq", RowNumber, primary_key=True),
+    Column("id", Uuid(as_uuid=False), nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    Column("project_id", RowNumber, ForeignKey("projects.id")),
+    Column("title", Text, nullable=False),
+    Column("title_given", Boolean, nullable=False),
+    Column("snippet", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("source", Text),
+    Column("key", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    # None until enriched: such a capture has no row in capture_index yet.
+    Column("tokens", Integer),
+    Column("language", Text),
+    Column("keywords", JSON, nullable=False),
+    Column("redactions", Integer, nullable=False),
+    Column("duplicate_of", Uuid(as_uuid=False)),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lease", Text),
+    # When the background may claim it; None where there is nothing to do.
+    Column("due_at", Instant),
+    Column("failure", ExactText),
+    Column("chars", Integer, nullable=False),
+    # The last column, so that lists need not read past a long text to reach the others.
+    Column("content", ExactText, nullable=False),
+    UniqueConstraint("owner", "key"),
+    Index(None, "owner", "created_at", "seq"),
+    Index(None, "owner", "status", "created_at", "seq"),
+    Index(None, "owner", "project_id", "created_at", "seq"),
+    Index(None, "owner", "fingerprint", "project_id"),
+    Index(None, "owner", "seq"),
+    # These three are partial, on `tokens IS NULL`, `due_at IS NOT NULL` and `failure IS NOT NULL`. Only the
+    # migration says so, since naming an option of PostgreSQL imports its dialect.
+    Index("ix_captures_unindexed", "owner", "seq"),
+    Index("ix_captures_due", "due_at", "seq"),
+    Index("ix_captures_set_aside", "seq"),
+    sqlite_autoincrement=True,
+)
+
+capture_tags = Table(
+    "capture_tags",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("seq", RowNumber, ForeignKey("captures.seq", ondelete="CASCADE"), primary_key=True),
+    Column("tag", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    # Not owner first: SQLite would take it for lookups by seq, and read all of an owner.
+    Index(None, "tag", "owner", "seq"),
+)
+
+entities = Table(
+    "entities",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("seq", RowNumber, ForeignKey("captures.seq", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("value", ExactText, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+)
+
+capture_index = Table(
+    "capture_index",
+    metadata,
+    Column("seq", RowNumber, ForeignKey("captures.seq", ondelete="CASCADE"), primary_key=True),
+    Column("owner", Text, nullable=False),
+    # Index terms in order, one space apart.
+    Column("terms", Text, nullable=False),
+    Column("meta", Text, nullable=False),
+    # Tokens for owner and project, so that SQLite's index filters by them itself.
+    Column("scope", Text, nullable=False),
+    Column("length", Integer, nullable=False),
+    # Filled on PostgreSQL alone, where it has a GIN index; SQLite has capture_search, kept by triggers.
+    Column("vector", TermVector),
+)
+
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("seq", RowNumber, primary_key=True),
+    Column("id", Uuid(as_uuid=False), nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    Column("project_id", RowNumber, ForeignKey("projects.id")),
+    # True where the scope is the project and nothing narrower.
+    Column("whole", Boolean, nullable=False),
+    Column("scope", JSON, nullable=False),
+    Column("sentences", JSON, nullable=False),
+    Column("covers", JSON, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("truncated", Boolean, nullable=False),
+    Column("max_tokens", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index(None, "owner", "project_id", "whole", "seq"),
+    sqlite_autoincrement=True,
+)
+
+summary_sources = Table(
+    "summary_sources",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("seq", RowNumber, ForeignKey("summaries.seq", ondelete="CASCADE"), primary_key=True),
+    Column("capture_id", Uuid(as_uuid=False), primary_key=True),
+    Index(None, "capture_id", "owner"),
+)
+
+summary_children = Table(
+    "summary_children",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("seq", RowNumber, ForeignKey("summaries.seq", ondelete="CASCADE"), primary_key=True),
+    Column("child_id", Uuid(as_uuid=False), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Index(None, "child_id", "owner"),
+)
+
+OWNED = frozenset(
+    {projects, captures, capture_tags, entities, capture_index, summaries, summary_sources, summary_children}
+)
+"""Tables of which no transaction may read or write a row without naming its owner."""

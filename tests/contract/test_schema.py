@@ -1,0 +1,135 @@
+"""The migrations, the tables and the queries agree."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event, inspect
+
+import komorebi_mcp.storage.migrations
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Order, Status
+from komorebi_mcp.storage import migrate
+from komorebi_mcp.storage.store import open_store
+from komorebi_mcp.storage.tables import metadata
+from komorebi_mcp.text.terms import parse_query
+from support.databases import PostgresServer
+
+
+def test_the_newest_migration_is_the_one_a_start_asks_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(komorebi_mcp.storage.migrations.__file__).parent))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_current_head() == migrate.HEAD
+    assert {script.revision for script in scripts.walk_revisions()} == migrate.KNOWN
+
+
+async def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> None:
+    def is_ours(_item: Any, name: str | None, *_: Any) -> bool:
+        return not str(name).startswith(("capture_search", "capture_vocabulary", "ix_capture_index_vector"))
+
+    def compare(connection: Connection) -> tuple[list[Any], dict[str | None, Any]]:
+        options = {"include_object": is_ours, "compare_type": True}
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+        return differences, {index["name"]: index for index in inspect(connection).get_indexes("captures")}
+
+    async with open_store(store_url) as store, store._engine.connect() as connection:
+        differences, indexes = await connection.run_sync(compare)
+    assert differences == []
+    partial = [f"ix_captures_{name}" for name in ("unindexed", "due", "set_aside")]
+    assert all(f"{store.dialect}_where" in indexes[name]["dialect_options"] for name in partial)
+
+
+async def test_each_database_has_its_full_text_index(store_url: str) -> None:
+    queries = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT indexname FROM pg_indexes WHERE strpos(indexdef, 'USING gin (vector)') > 0",
+    }
+    async with open_store(store_url) as store, store._engine.connect() as connection:
+        found = set((await connection.exec_driver_sql(queries[store.dialect])).scalars())
+    assert found == (migrate.TRIGGERS if store.dialect == "sqlite" else {"ix_capture_index_vector"})
+
+
+@pytest.mark.postgres
+async def test_an_empty_postgresql_database_is_migrated_once_by_whoever_comes_first(
+    postgres_of_session: PostgresServer,
+) -> None:
+    url = postgres_of_session.empty_database()
+    async with open_store(url) as store, open_store(url):
+        await store.check()
+
+
+async def test_every_statistic_is_of_an_index_that_exists(tmp_path: Path) -> None:
+    async with (
+        open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store,
+        store._engine.connect() as connection,
+    ):
+        statistics = "SELECT tbl, idx FROM sqlite_stat1 WHERE idx IS NOT NULL"
+        told = {tuple(row) for row in await connection.exec_driver_sql(statistics)}
+        indexes = "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index'"
+        there = {tuple(row) for row in await connection.exec_driver_sql(indexes)}
+    assert told == {row for row in there if not row[0].startswith(("capture_search", "meta", "alembic"))}
+
+
+async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        seen.append((statement, parameters[0] if many else parameters))
+
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store:
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            async with store.write("a") as transaction:
+                captures, summaries = transaction.captures, transaction.summaries
+                item = CaptureCreate(content="word", key="k", project="p", tags=("t",))
+                [receipt] = await captures.add_all([item])
+                for order in Order:
+                    for where in (
+                        CaptureFilter(),
+                        CaptureFilter(project="p", since=now),
+                        CaptureFilter(statuses=(Status.INBOX,)),
+                        CaptureFilter(tags=("t",)),
+                    ):
+                        await captures.page(where, order=order)
+                await captures.get([receipt.id])
+                for query in ("word", "absent"):
+                    await captures.search(parse_query(query), CaptureFilter(project="p"))
+                assert [each async for each in captures.walk(CaptureFilter())]
+                await captures.update([receipt.id], CaptureUpdate(content="new", project="q"))
+                for archived in (False, True):
+                    await transaction.projects.page(archived=archived)
+                await summaries.newest("p")
+                await summaries.forget_citing([receipt.id])
+                await captures.forget([receipt.id])
+            async with store.work() as queue:
+                await queue.claim(limit=5, lease_s=5)
+                await queue.next_due()
+                await queue.backlog()
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        plans = []
+        async with store._engine.connect() as connection:
+            for statement, parameters in seen:
+                if re.match(r"SELECT|UPDATE|DELETE", statement):
+                    rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                    plans += [(tuple(row)[3], statement) for row in rows]
+    in_order = re.compile(r"ORDER BY|max\(captures\.seq\)")
+    # An index used for the owner alone reads all of an owner, which only a list in its order may do.
+    scans = [
+        (plan, statement)
+        for plan, statement in plans
+        if re.match(r"SCAN (?!CONSTANT)", plan)
+        or (plan.endswith("(owner=?)") and not in_order.search(statement))
+    ]
+    allowed = re.compile(
+        r"SCAN (newest|capture_search VIRTUAL|capture_vocabulary VIRTUAL"
+        r"|captures USING (COVERING )?INDEX ix_captures_(due|set_aside))"
+    )
+    assert sorted(f"{plan}: {statement}" for plan, statement in scans if not allowed.match(plan)) == []
