@@ -1,0 +1,118 @@
+"""The sentences a summary may be made of."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.summarizers.draft import Passage
+from komorebi_mcp.summarizers.records import code_lines, is_error, log_lines
+from komorebi_mcp.text.sentences import split_sentences
+from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
+from komorebi_mcp.text.terms import ordered_terms, stem
+
+WORDS_MIN = 5
+CONTENT_WORDS_MIN = 3
+"""Shorter sentences rarely stand on their own: "Okay, thank you." """
+CANDIDATES_MAX = 40_000
+"""In all; a scope with more is thinned evenly."""
+_HEAD_SENTENCES_MAX = 400
+_TAIL_SENTENCES_MAX = 100
+"""Of one passage, so that a single long log does not drown all others."""
+_PASSAGE_CHARS_MAX = 300_000
+
+_LIGHT_WORDS = STOP_WORDS | TALK_WORDS
+LIGHT_STEMS = frozenset(stem(word) for word in _LIGHT_WORDS | ASKING_WORDS)
+"""Words too light to tell sentences apart, as they stand among index terms."""
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A sentence and what its scorers need to know of it."""
+
+    text: str
+    passage: int
+    """Its passage's place in the scope, counted from 0."""
+    order: int
+    """Its own place in the scope, counted from 0."""
+    kind: Kind
+    """Its passage's; an error in a log is an error."""
+    sources: list[str]
+    """Ids of the captures that hold it, the first copy first."""
+    words: tuple[str, ...]
+    """Case-folded, stop words included."""
+    content: tuple[str, ...]
+    """Stems of the content words, in order."""
+    concepts: frozenset[str] = field(default=frozenset())
+    """The different stems, and the pairs of neighbouring ones."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether its user said that it matters."""
+        return self.kind in (Kind.DECISION, Kind.ERROR)
+
+    @property
+    def terse(self) -> bool:
+        """Whether it may be short and still say all: marked by its user, or a line of a record."""
+        return self.marked or self.kind in (Kind.LOG, Kind.CODE, Kind.LINK)
+
+    @property
+    def telling(self) -> bool:
+        """Whether it stands on its own."""
+        if self.terse:
+            return bool(self.content)
+        return len(self.content) >= CONTENT_WORDS_MIN and (
+            len(self.words) >= WORDS_MIN or len(self.content) > len(self.words)
+        )
+
+
+def gather(passages: Sequence[Passage]) -> list[Candidate]:
+    """All sentences in order, each text once, with every capture that holds it."""
+    found: dict[str, Candidate] = {}
+    for place, passage in enumerate(passages):
+        for text in _sentences(passage):
+            known = found.get(text)
+            if known is None:
+                found[text] = _candidate(text, place, len(found), passage)
+            else:
+                if known.sources[-1] != passage.capture_id and passage.capture_id not in known.sources[:1]:
+                    known.sources.append(passage.capture_id)
+                # A decision repeats a remark made before: it is one all the same.
+                if passage.kind is Kind.DECISION:
+                    known.kind = passage.kind
+    candidates = list(found.values())
+    if len(candidates) > CANDIDATES_MAX:
+        step = len(candidates) / CANDIDATES_MAX
+        marked = [one for one in candidates if one.marked][: CANDIDATES_MAX // 2]
+        thinned = {one.order: one for one in marked}
+        thinned |= {one.order: one for one in (candidates[int(i * step)] for i in range(CANDIDATES_MAX))}
+        candidates = [thinned[order] for order in sorted(thinned)]
+    return candidates
+
+
+def _sentences(passage: Passage) -> Iterator[str]:
+    text = passage.text[:_PASSAGE_CHARS_MAX]
+    if passage.kind is Kind.LOG:
+        yield from log_lines(text)
+    elif passage.kind is Kind.CODE:
+        yield from code_lines(text)
+    else:
+        spans = split_sentences(text)
+        if len(spans) > _HEAD_SENTENCES_MAX + _TAIL_SENTENCES_MAX:
+            spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
+        for start, end in spans:
+            yield text[start:end]
+
+
+def _candidate(text: str, place: int, order: int, passage: Passage) -> Candidate:
+    words = tuple(_WORD.findall(text.casefold()))
+    if text.isascii():
+        content = tuple(stem(word) for word in words if word not in _LIGHT_WORDS)
+    else:
+        content = tuple(term for term in ordered_terms(text) if term not in LIGHT_STEMS)
+    pairs = pairwise(content)
+    concepts = frozenset(content).union([f"{first} {second}" for first, second in pairs])
+    kind = Kind.ERROR if passage.kind is Kind.LOG and is_error(text) else passage.kind
+    return Candidate(text, place, order, kind, [passage.capture_id], words, content, concepts)

@@ -1,0 +1,99 @@
+"""Which of the scored sentences are told, within a budget."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import pow as power
+
+from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.text.tokens import estimate_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """What makes one sentence better than another of the same score."""
+
+    discount: float
+    """The share of its score a sentence loses that says nothing new."""
+    length_power: float
+    """Scores are divided by the number of words to this power."""
+
+
+class Budget:
+    """Tokens, counted so that neither the joined text nor the sum over its sentences takes more of them."""
+
+    def __init__(self, tokens: int) -> None:
+        # The last sentence has no space behind it, but is counted with one.
+        self.bytes_left = 4 * max(0, tokens) + 1
+        self.tokens_left = max(0, tokens)
+
+    def fits(self, text: str) -> bool:
+        return estimate_tokens(text) <= self.tokens_left and _joined_bytes(text) <= self.bytes_left
+
+    def take(self, text: str) -> None:
+        self.tokens_left -= estimate_tokens(text)
+        self.bytes_left -= _joined_bytes(text)
+
+    @property
+    def spent(self) -> bool:
+        return self.tokens_left <= 0 or self.bytes_left <= 1
+
+    def reserve(self, share: float) -> "Budget":
+        """A part of what is left, taken out of it until it is given back."""
+        part = Budget(int(self.tokens_left * share))
+        self.tokens_left -= part.tokens_left
+        self.bytes_left -= part.bytes_left
+        return part
+
+    def give_back(self, part: "Budget") -> None:
+        """Adds what was not taken of a reserved part."""
+        self.tokens_left += part.tokens_left
+        self.bytes_left += part.bytes_left
+
+
+def _joined_bytes(text: str) -> int:
+    """With the space that joins it to the next sentence."""
+    return len(text.encode("utf-8", "surrogatepass")) + 1
+
+
+def choose(
+    scored: Sequence[tuple[Candidate, float]],
+    budget: Budget,
+    taste: Taste,
+    *,
+    weights: Mapping[str, float],
+    told: set[str],
+) -> list[Candidate]:
+    """Greedily the best candidates with a score above 0 that fit; their concepts are added to `told`.
+
+    The share of a candidate's concepts that is told already, by `weights`, only grows, so a gain computed
+    earlier is an upper bound and most need not be computed again (lazy greedy, Minoux 1978).
+    """
+
+    def gain(place: int) -> float:
+        one, score = scored[place]
+        mass = repeated = 0.0
+        for concept in one.concepts:
+            weight = weights.get(concept, 0.0)
+            mass += weight
+            if concept in told:
+                repeated += weight
+        fresh = 1.0 - taste.discount * (repeated / mass if mass else 1.0)
+        return score * fresh / power(max(1, len(one.words)), taste.length_power)
+
+    heap = [(-gain(place), place) for place, (_, score) in enumerate(scored) if score > 0]
+    heapq.heapify(heap)
+    chosen: list[Candidate] = []
+    while heap and not budget.spent:
+        _, place = heapq.heappop(heap)
+        one = scored[place][0]
+        if not budget.fits(one.text):
+            continue
+        now = -gain(place)
+        if heap and now > heap[0][0]:
+            heapq.heappush(heap, (now, place))
+            continue
+        budget.take(one.text)
+        told |= one.concepts
+        chosen.append(one)
+    return chosen

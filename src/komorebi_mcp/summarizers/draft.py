@@ -1,0 +1,26 @@
+"""What a summarizer reads and what it hands back."""
+
+from datetime import datetime
+
+from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.summaries import Sentence
+
+
+class Passage(Model):
+    """A capture, or a slice of one, to be summarized."""
+
+    capture_id: str
+    text: str
+    title: str = ""
+    source: str | None = None
+    kind: Kind = Kind.NOTE
+    created_at: datetime
+
+
+class Draft(Model):
+    """A summary before it is kept."""
+
+    sentences: tuple[Sentence, ...]
+    truncated: bool
+    """Whether something worth telling did not fit."""

@@ -1,0 +1,132 @@
+"""Summaries without a model: the most telling sentences, letter for letter, and where each is from.
+
+Which sentences tell most depends on the text. Many short texts that say alike are told by the most
+central ones; talk, which wanders, by those a fitted scorer expects in a summary; a question by those that
+answer it.
+"""
+
+from collections.abc import Collection, Sequence
+
+from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.domain.summaries import Sentence
+from komorebi_mcp.summarizers.candidates import LIGHT_STEMS, Candidate, gather
+from komorebi_mcp.summarizers.centrality import likeness, rank
+from komorebi_mcp.summarizers.choosing import Budget, Taste, choose
+from komorebi_mcp.summarizers.draft import Draft, Passage
+from komorebi_mcp.summarizers.features import survey
+from komorebi_mcp.summarizers.relevance import answers
+from komorebi_mcp.summarizers.scorer import score
+from komorebi_mcp.text.terms import parse_query
+from komorebi_mcp.text.tokens import cut_to_tokens
+
+_ALIKE_MIN = 0.11
+"""From this mean likeness of two sentences on, a scope is many texts about one thing."""
+_TASTE_CENTRAL = Taste(discount=0.3, length_power=0.5)
+_TASTE_TALK = Taste(discount=0.8, length_power=0.25)
+_TASTE_ANSWER = Taste(discount=0.5, length_power=0.0)
+_MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
+"""At most so much of the budget goes first to what a user marked as a decision or an error."""
+_MARKED_GAIN = {Kind.DECISION: 2.0, Kind.ERROR: 1.5}
+"""So many times more does it count among the answers to a query."""
+_CENTRAL_WORDS_MIN = 6
+"""The shortest of many similar sentences are common without telling much: "It is very good." """
+_GOAL_GAIN = 1.5
+_GAIN = {Kind.CODE: 0.5}
+"""Code says less to a reader than prose."""
+
+
+def summarize(
+    passages: Sequence[Passage],
+    *,
+    max_tokens: int,
+    query: str | None = None,
+    focus: str | None = None,
+    goal: str = "",
+) -> Draft:
+    """Sentences of the passages in their order, together at most `max_tokens`; the same for the same input.
+
+    `query` and `focus` say what is asked for, `goal` what the project is about. A query nothing answers
+    gets no sentences, a focus nothing speaks of an overview. Where not even one sentence fits, the
+    beginning of the best one is told.
+    """
+    candidates = gather(passages)
+    telling = [one for one in candidates if one.telling] or candidates
+    budget = Budget(max_tokens)
+    asked = _asked(query) + _asked(focus)
+    if not asked:
+        return _draft(*_overview(telling, len(passages), _asked(goal), budget), max_tokens)
+    scores = answers(telling, passages, asked)
+    if any(scores):
+        return _draft(*_answer(telling, len(passages), scores, budget), max_tokens)
+    if _asked(query):
+        return Draft(sentences=(), truncated=False)
+    return _draft(*_overview(telling, len(passages), _asked(goal), budget), max_tokens)
+
+
+def _asked(text: str | None) -> tuple[str, ...]:
+    """The index terms of a wish, without words too light to tell sentences apart."""
+    return tuple(term for term in parse_query(text or "").terms if term not in LIGHT_STEMS)
+
+
+def _overview(
+    candidates: Sequence[Candidate], captures: int, goal: Collection[str], budget: Budget
+) -> tuple[list[Candidate], list[Candidate]]:
+    """What a scope says as a whole, and what it says beyond that, the best first.
+
+    What was marked as a decision or an error is told before anything else, up to a share of the budget.
+    """
+    central = likeness(candidates) >= _ALIKE_MIN
+    if central:
+        longer = [one for one in candidates if len(one.words) >= _CENTRAL_WORDS_MIN or one.terse]
+        candidates = longer or candidates
+    scope = survey(candidates, captures)
+    taste = _TASTE_CENTRAL if central else _TASTE_TALK
+    wanted = set(goal)
+    scores = rank(candidates) if central else score(candidates, scope)
+    scored = [
+        (one, value * _GAIN.get(one.kind, 1.0) * (_GOAL_GAIN if wanted.intersection(one.content) else 1.0))
+        for one, value in zip(candidates, scores, strict=True)
+    ]
+    told: set[str] = set()
+    chosen: list[Candidate] = []
+    for kind, share in _MARKED_SHARE.items():
+        marked = [(one, value) for one, value in scored if one.kind is kind]
+        if marked:
+            reserved = budget.reserve(share)
+            chosen += choose(marked, reserved, taste, weights=scope.weights, told=told)
+            budget.give_back(reserved)
+    # What else was marked waits until the rest has been heard.
+    for marked_too in (False, True):
+        known = {one.order for one in chosen}
+        rest = [(one, value) for one, value in scored if one.order not in known and one.marked is marked_too]
+        chosen += choose(rest, budget, taste, weights=scope.weights, told=told)
+    return chosen, _left_out(scored, chosen)
+
+
+def _answer(
+    candidates: Sequence[Candidate], captures: int, scores: Sequence[float], budget: Budget
+) -> tuple[list[Candidate], list[Candidate]]:
+    """What is said about the words asked for and around them, and what of it is left out, the best first."""
+    scored = [
+        (one, value * _MARKED_GAIN.get(one.kind, 1.0)) for one, value in zip(candidates, scores, strict=True)
+    ]
+    weights = survey(candidates, captures).weights
+    chosen = choose(scored, budget, _TASTE_ANSWER, weights=weights, told=set())
+    return chosen, _left_out(scored, chosen)
+
+
+def _left_out(scored: Sequence[tuple[Candidate, float]], chosen: Sequence[Candidate]) -> list[Candidate]:
+    known = {one.order for one in chosen}
+    others = [(value, one) for one, value in scored if value > 0 and one.order not in known]
+    return [one for _, one in sorted(others, key=lambda pair: (-pair[0], pair[1].order))]
+
+
+def _draft(chosen: Sequence[Candidate], left_out: Sequence[Candidate], max_tokens: int) -> Draft:
+    if chosen or not left_out:
+        in_order = sorted(chosen, key=lambda one: one.order)
+        sentences = tuple(Sentence(text=one.text, sources=tuple(one.sources)) for one in in_order)
+        return Draft(sentences=sentences, truncated=bool(left_out))
+    beginning = cut_to_tokens(left_out[0].text, max_tokens)
+    if not beginning:
+        return Draft(sentences=(), truncated=True)
+    return Draft(sentences=(Sentence(text=beginning, sources=tuple(left_out[0].sources)),), truncated=True)

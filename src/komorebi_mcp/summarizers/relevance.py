@@ -1,0 +1,93 @@
+"""How well sentences answer a query: BM25 over sentences, each lending some of it to its neighbours."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from math import log
+
+from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.draft import Passage
+from komorebi_mcp.text.terms import ordered_terms
+
+_SATURATION = 1.2
+"""BM25's k1. Its b is 0: a long sentence that answers is as good as a short one."""
+_FADING = 0.6
+_SPEAKER_GAIN = 3.0
+"""So many times more count the words of whom the query names."""
+_SESSION_GAP_MAX = timedelta(minutes=10)
+_SHARE_MIN = 0.1
+"""Of the best score; less is the echo of an answer far away."""
+
+
+def answers(
+    candidates: Sequence[Candidate], passages: Sequence[Passage], asked: Collection[str]
+) -> list[float]:
+    """How well each candidate answers what is asked; 0 where it does not.
+
+    What stands near an answer in the same session counts as well, and so does who said it.
+    """
+    named = _named(passages, set(asked))
+    speakers = set[str]().union(*named.values())
+    # The name of a speaker tells whose words are wanted, not which of them.
+    direct = relevance(candidates, set(asked) - speakers or set(asked))
+    smoothed: list[float] = []
+    start = 0
+    for place in range(1, len(candidates) + 1):
+        if place == len(candidates) or not _goes_on(
+            passages[candidates[place - 1].passage], passages[candidates[place].passage]
+        ):
+            smoothed += smooth(direct[start:place], _FADING)
+            start = place
+    scores = [
+        value * (_SPEAKER_GAIN if passages[one.passage].source in named else 1.0)
+        for value, one in zip(smoothed, candidates, strict=True)
+    ]
+    enough = _SHARE_MIN * max(scores, default=0.0)
+    return [value if value >= enough else 0.0 for value in scores]
+
+
+def _named(passages: Sequence[Passage], asked: set[str]) -> dict[str, set[str]]:
+    """The sources all whose words are asked for, and those words."""
+    words = {source: set(ordered_terms(source)) for source in {one.source for one in passages} if source}
+    return {source: terms for source, terms in words.items() if terms and terms <= asked}
+
+
+def _goes_on(before: Passage, after: Passage) -> bool:
+    """Whether both belong to one session, such as two turns of a talk."""
+    return before is after or (
+        before.title == after.title or abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX
+    )
+
+
+def relevance(candidates: Sequence[Candidate], wanted: Collection[str]) -> list[float]:
+    """BM25 of each candidate, each taken as a document of its own."""
+    wanted = frozenset(wanted)
+    counts: Counter[str] = Counter()
+    for one in candidates:
+        counts.update(wanted.intersection(one.content))
+    n = len(candidates)
+    idf = {word: log(1 + (n - count + 0.5) / (count + 0.5)) for word, count in counts.items()}
+    scores = []
+    for one in candidates:
+        score = 0.0
+        if not wanted.isdisjoint(one.content):
+            for word, times in Counter(word for word in one.content if word in wanted).items():
+                score += idf[word] * times * (_SATURATION + 1) / (times + _SATURATION)
+        scores.append(score)
+    return scores
+
+
+def smooth(scores: Sequence[float], fading: float) -> list[float]:
+    """Each score plus its neighbours', times `fading` to the power of their distance."""
+    forward: list[float] = []
+    lent = 0.0
+    for score in scores:
+        forward.append(lent)
+        lent = (lent + score) * fading
+    backward: list[float] = []
+    lent = 0.0
+    for score in reversed(scores):
+        backward.append(lent)
+        lent = (lent + score) * fading
+    backward.reverse()
+    return [score + f + b for score, f, b in zip(scores, forward, backward, strict=True)]

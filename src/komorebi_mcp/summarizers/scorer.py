@@ -1,0 +1,31 @@
+"""A linear scorer of sentences, its weights fitted by `scripts/train_scorer.py`."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.features import FEATURES, Scope, describe
+
+_SCORE_MIN = 0.01
+
+
+@cache
+def _weights() -> tuple[float, tuple[float, ...]]:
+    """The constant, and one weight for each of `FEATURES`."""
+    read = json.loads(files("komorebi_mcp.summarizers").joinpath("weights.json").read_text("utf-8"))
+    return float(read["constant"]), tuple(float(read["weights"][name]) for name in FEATURES)
+
+
+def score(candidates: Sequence[Candidate], scope: Scope) -> list[float]:
+    """How much of a summary each candidate is expected to hold, in no unit; always above 0."""
+    constant, weights = _weights()
+    places = max(1, len(candidates) - 1)
+    return [
+        max(
+            _SCORE_MIN,
+            constant + sum(w * x for w, x in zip(weights, describe(one, scope, place / places), strict=True)),
+        )
+        for place, one in enumerate(candidates)
+    ]

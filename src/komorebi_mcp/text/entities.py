@@ -1,0 +1,165 @@
+"""What a text names: errors, addresses, identifiers, code, dates, decisions and people.
+
+Every pattern is a run of one character class with a bound, so that any text costs time in proportion to its
+length.
+"""
+
+import re
+from collections.abc import Iterator
+
+from komorebi_mcp.domain.captures import Entity, EntityType
+from komorebi_mcp.text.dates import DATE
+from komorebi_mcp.text.names import find_names
+from komorebi_mcp.text.sentences import split_sentences
+
+ENTITIES_MAX = 500
+_SCAN_CHARS_MAX = 400_000
+_DECISION_CHARS_MAX = 400
+
+_URL = re.compile(
+    r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s<>\"'`{}|\\^\[\]\x00-\x1f]{1,2000}"
+)
+_MAIL = re.compile(r"(?<![\w.+%\-])[\w.+%\-]{1,64}@(?=[^\W_])[\w\-.]{1,190}")
+_MAIL_HOST = re.compile(r"@[\w\-]{1,63}[\w.\-]{0,150}\.[A-Za-z]{2,24}")
+
+_TOKEN = re.compile(r"[\w./:@~\\+\-]{2,300}(?:\(\))?")
+_FILE = re.compile(
+    r"(?:[\w./@~\\+\-]{0,250}[/\\])?\.?[\w@+\-][\w.@+\-]{0,120}\."
+    r"(?:py|pyi|ts|tsx|js|jsx|mjs|cjs|go|rs|rb|java|kt|swift|c|h|cc|cpp|hpp|cs|php|scala|sh|bash|zsh|ps1|sql|html|"
+    r"css|scss|vue|svelte|md|rst|txt|json|jsonl|toml|yaml|yml|ini|cfg|conf|env|lock|xml|csv|log|tf|proto|ipynb|lua|"
+    r"ex|exs|dart|zig|nix|gradle|dockerfile)(?::\d{1,7}){0,2}",
+    re.IGNORECASE,
+)
+_PATH = re.compile(r"(?:~|\.{1,2})?/[\w.@+\-]{1,100}/[\w./@+\-]{1,250}(?::\d{1,7}){0,2}")
+_CALL = re.compile(r"[A-Za-z_][\w.]{0,200}\(\)")
+
+_HEX = re.compile(r"(?=[0-9a-fA-F]{0,64}\d)(?=[0-9a-fA-F]{0,64}[a-fA-F])[0-9a-fA-F]{7,64}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_TICKET = re.compile(r"[A-Z][A-Z0-9]{1,9}-\d{1,7}")
+_VERSION = re.compile(
+    r"v\d{1,5}(?:\.\d{1,5}){1,3}(?:[\-+.][\w.]{1,30})?|\d{1,5}(?:\.\d{1,5}){2,3}(?:[\-+][\w.]{1,30})?"
+)
+_SNAKE = re.compile(r"_{0,2}[^\W_]{1,60}_[\w.]{1,150}")
+_CAMEL = re.compile(r"[a-z][a-z0-9]{1,60}[A-Z]\w{0,100}|[A-Z][a-z0-9]{1,60}[A-Z][a-z]\w{0,100}")
+_TICKED = re.compile(r"`([^`\s\n][^`\n]{0,78})`")
+
+_ERROR_NAME = re.compile(r"Error|Exception|Warning|Fault")
+_ERROR_TYPE = re.compile(r"(?<![\w.])[A-Za-z_][\w.]{0,100}(?::[^\n]{1,200})?")
+_ERROR_WORD = re.compile(r"[\w.]{1,100}(?:Error|Exception|Warning|Fault)(?=:|\Z)")
+_ERROR_LINE = re.compile(
+    r"(?i:\b(?:error|fatal|panic|exception)\b[ \t]{0,2}[:=][ \t]{0,4})[^\n]{1,200}"
+    r"|(?i:\bexit(?:ed with)? (?:code|status) )[1-9][^\n]{0,200}"
+    r"|\b(?:ERROR|FATAL|CRITICAL)\b[^\n]{1,200}"
+    r"|Traceback \(most recent call last\)"
+    r"|\bE(?:NOENT|ACCES|CONNREFUSED|CONNRESET|PERM|EXIST|ADDRINUSE|PIPE|TIMEDOUT|NOSPC|INVAL)\b"
+)
+DECIDES = re.compile(
+    r"\b(?:decision|decided|conclusion|resolved)\s?:"
+    r"|\b(?:we|i|they|team|everyone|everybody|group|board)(?:'ve| have| has| all)?\s(?:just |finally |now )?"
+    r"(?:decided|agreed|chose|settled on|resolved|concluded|opted)\b"
+    r"|\b(?:we|i)(?:'ll| will| are| 're|'re|'m| am) (?:go(?:ing)?|stick(?:ing)?) with\b"
+    r"|\b(?:we|i)(?:'ll| will) use \w{2,40} instead\b"
+    r"|\blet's (?:go with|stick with|settle on|use)\b"
+    r"|\b(?:it was|was|were|is|been) (?:decided|agreed|resolved)\b"
+    r"|\bwir haben (?:uns )?(?:entschieden|beschlossen)|\bnous avons décidé|\bhemos decidido|决定|決定",
+    re.IGNORECASE,
+)
+"""Where someone says that something is decided."""
+
+_Found = tuple[EntityType, int, int]
+
+
+def find_entities(content: str) -> tuple[Entity, ...]:
+    """The entities in the order of their start, at most 500; `content[start:end]` is the value.
+
+    Addresses, code, dates, identifiers and names do not overlap; errors and decisions may hold some of them.
+    Only the first 400,000 characters are looked at.
+    """
+    text = content[:_SCAN_CHARS_MAX]
+    taken = bytearray(len(text))
+    found: list[_Found] = []
+    for finder in (_addresses, _dates, _code, _names):
+        for type_, start, end in finder(text):
+            if not any(taken[start:end]):
+                taken[start:end] = b"\x01" * (end - start)
+                found.append((type_, start, end))
+    found += _errors(text)
+    found += _decisions(text)
+    found.sort(key=lambda entity: (entity[1], -entity[2], entity[0]))
+    return tuple(
+        Entity(type=type_, value=content[start:end], start=start, end=end)
+        for type_, start, end in found[:ENTITIES_MAX]
+    )
+
+
+def _addresses(text: str) -> Iterator[_Found]:
+    if "://" in text:
+        for match in _URL.finditer(text):
+            yield EntityType.URL, match.start(), match.start() + len(_url_trimmed(match[0]))
+    if "@" in text:
+        for match in _MAIL.finditer(text):
+            host = _MAIL_HOST.search(match[0])
+            if host:
+                yield EntityType.URL, match.start(), match.start() + host.end()
+
+
+def _url_trimmed(url: str) -> str:
+    """Without the punctuation of the sentence around it; a closing bracket stays where the URL opened it."""
+    while url:
+        last = url[-1]
+        if last in ".,;:!?*" or (last == ")" and url.count(")") > url.count("(")):
+            url = url[:-1]
+        else:
+            break
+    return url
+
+
+def _dates(text: str) -> Iterator[_Found]:
+    for match in DATE.finditer(text):
+        yield EntityType.DATE, match.start(), match.end()
+
+
+def _code(text: str) -> Iterator[_Found]:
+    """Files, calls and identifiers, by what the token looks like."""
+    for match in _TOKEN.finditer(text):
+        token = match[0].rstrip(".:-+/\\") if not match[0].endswith("()") else match[0]
+        start, before = match.start(), len(token)
+        token = token.lstrip(":-+@")
+        start += before - len(token)
+        if len(token) < 2:
+            continue
+        if _FILE.fullmatch(token) or _PATH.fullmatch(token) or _CALL.fullmatch(token):
+            yield EntityType.CODE_REF, start, start + len(token)
+        elif any(
+            form.fullmatch(token) for form in (_UUID, _HEX, _TICKET, _VERSION, _SNAKE, _CAMEL)
+        ) and not _ERROR_WORD.fullmatch(token):
+            yield EntityType.IDENTIFIER, start, start + len(token)
+    if "`" in text:
+        for match in _TICKED.finditer(text):
+            yield EntityType.IDENTIFIER, match.start(1), match.end(1)
+
+
+def _names(text: str) -> Iterator[_Found]:
+    for start, end in find_names(text):
+        if end - start > 1:
+            yield EntityType.NAME, start, end
+
+
+def _errors(text: str) -> Iterator[_Found]:
+    end_before = 0
+    places = [match.span() for match in _ERROR_LINE.finditer(text)]
+    if _ERROR_NAME.search(text):
+        places += [match.span() for match in _ERROR_TYPE.finditer(text) if _ERROR_WORD.match(match[0])]
+    for start, end in sorted(places, key=lambda place: (place[0], -place[1])):
+        shown = start + len(text[start:end].rstrip())
+        if start >= end_before and shown > start:
+            end_before = shown
+            yield EntityType.ERROR, start, shown
+
+
+def _decisions(text: str) -> Iterator[_Found]:
+    if DECIDES.search(text) is None:
+        return
+    for start, end in split_sentences(text):
+        if end - start <= _DECISION_CHARS_MAX and DECIDES.search(text, start, end):
+            yield EntityType.DECISION, start, end

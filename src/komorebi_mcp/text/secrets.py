@@ -1,0 +1,111 @@
+"""Secrets that must not be stored: keys and tokens whose form leaves no doubt.
+
+A guess would alter what a person wrote, so entropy is never a reason; each form is one its issuer documents.
+"""
+
+import re
+from functools import partial
+
+_PEM = re.compile(
+    r"-----BEGIN (?P<name>(?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?)-----"
+    r"(?:[^-]|-(?!----)){40,16000}(?:-----END (?P=name)-----|\Z)"
+)
+_B = r"(?<![A-Za-z0-9_\-])"
+"""Not in the middle of a longer word, such as a base64 text."""
+_E = r"(?![A-Za-z0-9_\-])"
+
+_FORMS: tuple[tuple[str, str], ...] = (
+    ("aws access key", rf"{_B}(?:AKIA|ASIA)[A-Z2-7]{{16}}{_E}"),
+    (
+        "aws secret key",
+        (
+            r"(?i:aws_?secret_?(?:access_?)?key|secretaccesskey)[\"']?\s{0,8}[:=]\s{0,8}[\"']?"
+            r"(?P<aws>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"
+        ),
+    ),
+    ("google api key", rf"{_B}AIza[A-Za-z0-9_\-]{{35}}{_E}"),
+    ("google oauth secret", rf"{_B}GOCSPX-[A-Za-z0-9_\-]{{28}}{_E}"),
+    ("google oauth token", rf"{_B}ya29\.[A-Za-z0-9_\-]{{30,2000}}"),
+    ("github token", rf"{_B}gh[pousr]_[A-Za-z0-9]{{36,255}}{_E}"),
+    ("github token", rf"{_B}github_pat_[A-Za-z0-9]{{22}}_[A-Za-z0-9]{{59}}{_E}"),
+    ("gitlab token", rf"{_B}gl(?:pat|dt|rt|cbt|ptt|soat|ft|agent)-[A-Za-z0-9_\-]{{20,300}}{_E}"),
+    ("slack token", rf"{_B}xox[abeoprs]-(?:[0-9]{{1,4}}-)?[0-9]{{8,14}}-[A-Za-z0-9\-]{{16,250}}"),
+    ("slack token", rf"{_B}xapp-[0-9]-[A-Z0-9]{{8,14}}-[0-9]{{8,14}}-[a-f0-9]{{64}}{_E}"),
+    ("slack webhook", r"https://hooks\.slack\.com/services/T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{24}"),
+    ("stripe key", rf"{_B}(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{{20,250}}{_E}"),
+    ("stripe webhook secret", rf"{_B}whsec_[A-Za-z0-9+/]{{32,64}}={{0,2}}"),
+    ("anthropic key", rf"{_B}sk-ant-[a-z0-9]{{3,10}}-[A-Za-z0-9_\-]{{60,200}}"),
+    (
+        "openai key",
+        (
+            rf"{_B}sk-(?:(?:proj|svcacct|admin|None)-)?[A-Za-z0-9_\-]{{20,200}}T3BlbkFJ[A-Za-z0-9_\-]{{20,200}}"
+            rf"|{_B}sk-(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{{40,300}}|{_B}sk-[A-Za-z0-9]{{48}}{_E}"
+        ),
+    ),
+    ("hugging face token", rf"{_B}hf_[A-Za-z]{{34}}{_E}"),
+    ("npm token", rf"{_B}npm_[A-Za-z0-9]{{36}}{_E}"),
+    ("pypi token", rf"{_B}pypi-AgEI[A-Za-z0-9_\-]{{50,500}}"),
+    ("sendgrid key", rf"{_B}SG\.[A-Za-z0-9_\-]{{22}}\.[A-Za-z0-9_\-]{{43}}{_E}"),
+    ("digitalocean token", rf"{_B}do[opr]_v1_[a-f0-9]{{64}}{_E}"),
+    ("telegram token", rf"{_B}[0-9]{{8,10}}:AA[A-Za-z0-9_\-]{{33}}{_E}"),
+    (
+        "json web token",
+        rf"{_B}eyJ[A-Za-z0-9_\-]{{10,4000}}\.eyJ[A-Za-z0-9_\-]{{10,8000}}\.[A-Za-z0-9_\-]{{16,2000}}",
+    ),
+    (
+        "authorization header",
+        (
+            r"(?i:authorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?i:bearer|basic|token)\s{1,4}"
+            r"(?P<authorization>[A-Za-z0-9._~+/\-]{16,4000}={0,2})"
+        ),
+    ),
+    (
+        "password in url",
+        r"(?<![A-Za-z0-9])[a-z][a-z0-9+]{1,20}://[A-Za-z0-9._%\-]{1,64}:(?P<url>[^\s:/@\"'<>$\{\}\[\]]{3,128})@(?=[A-Za-z0-9\[])",
+    ),
+)
+_PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _FORMS)
+_HINT = re.compile(
+    r"AKIA|ASIA|AIza|GOCSPX|ya29\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|xapp-|hooks\.slack|k_live_|k_test_|whsec_"
+    r"|sk-|hf_|npm_|pypi-|SG\.|_v1_|:AA|eyJ|PRIVATE KEY|://|(?i:secret|authorization)"
+)
+_PLACEHOLDER = re.compile(r"(?i)example|your[_-]?|xxxx|placeholder|changeme|redacted|\*\*\*|password$")
+
+
+def redact(content: str) -> tuple[str, int]:
+    """The content with each secret replaced by `[redacted: KIND]`, and how many there were.
+
+    Anything else, white space included, stays as it is.
+    """
+    if _HINT.search(content) is None:
+        return content, 0
+    found = 0
+
+    def replace(kind: str, match: re.Match[str]) -> str:
+        nonlocal found
+        named = match.lastgroup
+        secret = match[named] if named else match[0]
+        if _is_placeholder(kind, secret):
+            return match[0]
+        found += 1
+        if not named:
+            return f"[redacted: {kind}]"
+        start, end = match.start(named) - match.start(), match.end(named) - match.start()
+        return f"{match[0][:start]}[redacted: {kind}]{match[0][end:]}"
+
+    def replace_pem(_: re.Match[str]) -> str:
+        nonlocal found
+        found += 1
+        return "[redacted: private key]"
+
+    content = _PEM.sub(replace_pem, content)
+    for kind, pattern in _PATTERNS:
+        content = pattern.sub(partial(replace, kind), content)
+    return content, found
+
+
+def _is_placeholder(kind: str, secret: str) -> bool:
+    """Whether a document only shows where a secret goes; keys proper are never taken for that."""
+    if kind in ("password in url", "authorization header"):
+        return _PLACEHOLDER.search(secret) is not None or len(set(secret)) < 4
+    return len(set(secret[-16:])) < 4

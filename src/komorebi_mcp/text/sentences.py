@@ -1,0 +1,75 @@
+"""Where the sentences of a text begin and end."""
+
+import re
+
+from sentencex import segment
+
+from komorebi_mcp.text.language import detect_language
+
+_LINE = re.compile(r"[^\n\r\u2028\u2029\x0b\x0c\x85]+")
+_ITEM = re.compile(r"\s{0,40}(?:[-*+•‣>|#]|\d{1,3}[.)]\s|[A-Za-z][.)]\s)")
+_WRAPPED_CHARS_MIN = 50
+"""A line this long that goes on in the next line was broken to fit a page, not because a thought ended."""
+_LINE_CHARS_MAX = 200
+_LANGUAGE_CHARS = 600
+_INNER_END = re.compile(r"[.!?…][\s\"')\]”’»]|[^\x00-\u06d3]")  # noqa: RUF001 - quotation marks
+"""Whether there is anything to split at: most short captures hold one sentence."""
+_MARKS = re.compile(r"(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
+
+
+def split_sentences(text: str) -> list[tuple[int, int]]:
+    """Start and end of each sentence, in order, without the white space around it.
+
+    A line break ends a sentence, unless the line is prose broken to fit a page. List and heading marks are
+    left out.
+    """
+    spans: list[tuple[int, int]] = []
+    language = "en" if len(text) < _LANGUAGE_CHARS and text.isascii() else None
+    language = language or detect_language(text[:_LANGUAGE_CHARS]) or "en"
+    for start, end in _paragraphs(text):
+        marks = _MARKS.match(text, start, end)
+        at = marks.end() if marks and marks.end() < end else start
+        may_split = _INNER_END.search(text, at, max(at, end - 1)) is not None
+        pieces = list(segment(language, text[at:end])) if may_split else [text[at:end]]
+        for piece in pieces:
+            behind = at + len(piece)
+            stripped = piece.strip()
+            if stripped:
+                begin = at + len(piece) - len(piece.lstrip())
+                spans.append((begin, begin + len(stripped)))
+            at = behind
+    return spans
+
+
+def _paragraphs(text: str) -> list[tuple[int, int]]:
+    """Lines, those broken to fit a page joined."""
+    joined: list[tuple[int, int]] = []
+    for match in _LINE.finditer(text):
+        start, end = match.span()
+        if not text[start : start + 1].strip() and not text[start:end].strip():
+            continue
+        if joined and _goes_on(text, joined[-1], start, end):
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _goes_on(text: str, before: tuple[int, int], start: int, end: int) -> bool:
+    """Whether the line `before` was broken in the middle of a sentence that `start` continues."""
+    last_break = text.rfind("\n", before[0], before[1])
+    last_start = before[0] if last_break < 0 else last_break + 1
+    length = before[1] - last_start
+    if not _WRAPPED_CHARS_MIN <= length <= _LINE_CHARS_MAX or text[before[1] : start] not in ("\n", "\r\n"):
+        return False
+    last = text[before[1] - 1]
+    if not (last.isalnum() or last in ",-–(") or _ITEM.match(text, start, end):  # noqa: RUF001 - a dash
+        return False
+    first = text[start:end].lstrip()[:1]
+    # Prose goes on with a letter, at the same indent or that of a list item's text; code rarely does after a
+    # comma.
+    return (
+        first.islower()
+        and start + 8 >= end - len(text[start:end].lstrip())
+        and "{" not in text[last_start : before[1]]
+    )

@@ -1,0 +1,238 @@
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX, Kind
+from komorebi_mcp.summarizers.draft import Draft, Passage
+from komorebi_mcp.summarizers.extractive import summarize
+from komorebi_mcp.summarizers.grounding import unsupported
+from komorebi_mcp.text.tokens import estimate_tokens
+
+START = datetime(2026, 5, 8, 12, tzinfo=UTC)
+FACTS = [
+    "We decided to move the billing service to port 8417.",
+    "Mariko Tanabe owns the rollout of billing_gateway until 14 March 2027.",
+    "The nightly export failed 37 times with error EXPORT-5521.",
+    "Decision: keep the retention period at 400 days.",
+    "The new endpoint is https://billing.example.com/v2/ledger and needs 3 replicas.",
+]
+SUBJECTS = [
+    "garden",
+    "kitchen",
+    "harbour",
+    "library",
+    "station",
+    "orchard",
+    "workshop",
+    "bakery",
+    "museum",
+    "bridge",
+]
+DEEDS = ["opened", "closed", "painted", "repaired", "visited", "measured", "photographed", "cleaned"]
+
+
+def passage(
+    text: str, number: int = 0, *, kind: Kind = Kind.NOTE, source: str | None = None, title: str = ""
+) -> Passage:
+    return Passage(
+        capture_id=f"capture-{number}",
+        text=text,
+        title=title,
+        source=source,
+        kind=kind,
+        created_at=START + timedelta(hours=number),
+    )
+
+
+def passages(texts: Sequence[str], *, kind: Kind = Kind.NOTE) -> list[Passage]:
+    return [passage(text, number, kind=kind) for number, text in enumerate(texts)]
+
+
+def small_talk(count: int) -> list[str]:
+    return [
+        f"They {DEEDS[n * 7 % 8]} the {SUBJECTS[n % 10]} near the {SUBJECTS[(n * 3 + 1) % 10]} in week {n}."
+        for n in range(count)
+    ]
+
+
+def told(draft: Draft) -> str:
+    return " ".join(sentence.text for sentence in draft.sentences)
+
+
+TEXTS = st.lists(
+    st.text(alphabet="abc ABC. \n?!,1北京。é🎉-*", max_size=120)
+    | st.sampled_from([*FACTS, *small_talk(4), "Okay.", "x" * 300]),
+    max_size=12,
+)
+KINDS = st.sampled_from(list(Kind))
+
+
+@settings(deadline=None)
+@given(TEXTS, KINDS, st.integers(0, 120), st.sampled_from([None, "billing port", "北京", "?", "garden"]))
+def test_a_summary_is_verbatim_cited_and_within_its_budget(
+    texts: list[str], kind: Kind, max_tokens: int, query: str | None
+) -> None:
+    scope = passages(texts, kind=kind)
+    draft = summarize(scope, max_tokens=max_tokens, query=query)
+    assert estimate_tokens(told(draft)) <= max_tokens
+    assert sum(estimate_tokens(sentence.text) for sentence in draft.sentences) <= max_tokens
+    by_id = {one.capture_id: one.text for one in scope}
+    for sentence in draft.sentences:
+        assert sentence.sources
+        assert all(sentence.text in by_id[source] for source in sentence.sources)
+        assert not unsupported(sentence.text, [by_id[sentence.sources[0]]])
+    assert summarize(scope, max_tokens=max_tokens, query=query) == draft
+
+
+def test_nothing_is_told_of_nothing() -> None:
+    assert summarize([], max_tokens=100) == Draft(sentences=(), truncated=False)
+    assert summarize(passages(["", " \n"]), max_tokens=100) == Draft(sentences=(), truncated=False)
+
+
+def test_a_scope_that_fits_is_told_whole_and_in_order() -> None:
+    draft = summarize(passages(FACTS), max_tokens=500)
+    assert [sentence.text for sentence in draft.sentences] == FACTS
+    assert not draft.truncated
+
+
+def test_sentences_are_told_in_the_order_of_their_captures() -> None:
+    draft = summarize(passages(small_talk(200)), max_tokens=200)
+    numbers = [int(sentence.sources[0].removeprefix("capture-")) for sentence in draft.sentences]
+    assert numbers == sorted(numbers)
+    assert len(numbers) > 3
+    assert draft.truncated
+
+
+def test_a_sentence_in_several_captures_cites_all_of_them_the_first_copy_first() -> None:
+    scope = passages([FACTS[0], "Something else entirely stood here.", FACTS[0], f"{FACTS[0]} {FACTS[0]}"])
+    draft = summarize(scope, max_tokens=200)
+    assert draft.sentences[0].sources == ("capture-0", "capture-2", "capture-3")
+
+
+def test_decisions_are_told_among_a_thousand_remarks() -> None:
+    texts = small_talk(1000)
+    scope = passages(texts)
+    scope[100:100] = [passage(fact, 2000 + n, kind=Kind.DECISION) for n, fact in enumerate(FACTS)]
+    assert all(fact in told(summarize(scope, max_tokens=500)) for fact in FACTS)
+
+
+def test_a_short_decision_is_told() -> None:
+    scope = [*passages(small_talk(50)), passage("Ship Friday.", 99, kind=Kind.DECISION)]
+    assert "Ship Friday." in told(summarize(scope, max_tokens=60))
+
+
+def test_many_decisions_leave_room_for_the_rest() -> None:
+    decisions = [
+        passage(f"We will {DEEDS[n % 8]} the {SUBJECTS[n % 10]} number {n} at last.", n, kind=Kind.DECISION)
+        for n in range(100)
+    ]
+    draft = summarize([*decisions, passage("A", 998), passage(small_talk(1)[0], 999)], max_tokens=200)
+    assert small_talk(1)[0] in told(draft)
+
+
+def test_many_similar_notes_are_told_by_what_most_of_them_say() -> None:
+    notes = [
+        f"The battery life of this camera is {how} after a day."
+        for how in ["great", "good", "fine", "superb", "nice", "lovely"]
+    ]
+    notes += ["My uncle once repaired an old tractor without any tools."]
+    draft = summarize(passages(notes), max_tokens=14)
+    assert "battery life" in told(draft)
+
+
+def test_a_query_is_answered_by_what_is_said_about_it() -> None:
+    scope = passages([*small_talk(100), FACTS[0], *small_talk(100)])
+    draft = summarize(scope, max_tokens=60, query="Which port does billing use?")
+    assert FACTS[0] in told(draft)
+
+
+def test_a_query_that_names_a_speaker_is_answered_by_that_speaker() -> None:
+    scope = [
+        passage("The orchard needs a new fence soon enough.", 1, source="Anna"),
+        passage("The orchard is a lovely place in spring.", 2, source="Boris"),
+    ]
+    assert (
+        told(summarize(scope, max_tokens=12, query="What did Boris say about the orchard?")) == scope[1].text
+    )
+
+
+def test_an_answer_far_from_any_other_capture_of_its_session_brings_no_neighbours() -> None:
+    scope = [
+        passage("Nothing here concerns the matter at all.", 1, title="One"),
+        passage(FACTS[0], 2, title="Two"),
+        passage("Nothing there concerns the matter either.", 3, title="Three"),
+    ]
+    assert told(summarize(scope, max_tokens=200, query="billing service")) == FACTS[0]
+
+
+def test_a_query_nothing_answers_gets_no_sentences() -> None:
+    assert summarize(passages(small_talk(5)), max_tokens=100, query="zebra crossing").sentences == ()
+
+
+def test_a_focus_nothing_speaks_of_and_a_query_without_content_get_an_overview() -> None:
+    scope = passages(small_talk(5))
+    overview = summarize(scope, max_tokens=100)
+    assert summarize(scope, max_tokens=100, focus="zebra crossing") == overview
+    assert summarize(scope, max_tokens=100, query="What happened last week?") == overview
+
+
+def test_a_goal_draws_the_summary_towards_it() -> None:
+    scope = passages(small_talk(300))
+    aimless = told(summarize(scope, max_tokens=300)).count("museum")
+    assert told(summarize(scope, max_tokens=300, goal="Reopen the museum")).count("museum") > aimless
+
+
+def test_a_log_is_told_by_its_lines_with_the_first_and_the_last_error() -> None:
+    beats = [f"12:00:{n % 60:02} INFO heartbeat {n}" for n in range(5000)]
+    log = "\n".join(
+        ["INFO started", *beats, "ERROR disk full at first", *beats, "ValueError: the last one", *beats]
+    )
+    lines = [sentence.text for sentence in summarize([passage(log, kind=Kind.LOG)], max_tokens=400).sentences]
+    assert "ERROR disk full at first" in lines
+    assert "ValueError: the last one" in lines
+    assert sum("heartbeat" in line for line in lines) <= 2
+
+
+def test_code_is_told_by_its_remarks_and_signatures() -> None:
+    code = "import os\n\n# Cleans the cache.\ndef clean(path: str) -> None:\n    x = 1\n    os.unlink(path)\n"
+    assert told(summarize([passage(code, kind=Kind.CODE)], max_tokens=50)) == (
+        "# Cleans the cache. def clean(path: str) -> None:"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["a", "word ", "🎉", "北", "\n", "\0", "a. ", "foo(bar); "])
+@pytest.mark.parametrize("kind", [Kind.NOTE, Kind.LOG, Kind.CODE, Kind.DECISION])
+def test_a_mebibyte_of_anything_is_summarized(unit: str, kind: Kind) -> None:
+    text = unit * (CONTENT_BYTES_MAX // len(unit.encode()))
+    draft = summarize([passage(text, kind=kind)], max_tokens=50)
+    assert estimate_tokens(told(draft)) <= 50
+    assert bool(draft.sentences) is (unit != "\n")
+
+
+def test_one_character_and_other_scripts_are_told() -> None:
+    for text in (
+        "a",
+        "🎉",
+        "我们决定把发票服务迁移到新的端口。",
+        "Мы решили перенести сервис на новый порт.",
+    ):
+        assert told(summarize([passage(text)], max_tokens=50)) == text
+
+
+def test_a_sentence_longer_than_the_budget_is_told_by_its_beginning() -> None:
+    draft = summarize([passage("word " * 1000)], max_tokens=10)
+    assert told(draft) == "word word word word word word word word"
+    assert draft.truncated
+
+
+@pytest.mark.slow
+def test_a_large_scope_is_thinned_but_keeps_its_decisions() -> None:
+    scope = passages(
+        [f"Remark number {n} speaks of the {SUBJECTS[n % 10]} and word{n}." for n in range(45_000)]
+    )
+    scope.append(passage(FACTS[0], 50_000, kind=Kind.DECISION))
+    assert FACTS[0] in told(summarize(scope, max_tokens=100))

@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from komorebi_mcp.summarizers.grounding import atoms, unsupported
+
+PIECES = [
+    "On",
+    "14",
+    "March",
+    "2027",
+    "Mariko",
+    "Tanabe",
+    "moved",
+    "`foo_bar`",
+    "to",
+    "port",
+    "8,417",
+    "at",
+    "https://a.example/b?d=E",
+    "for",
+    "$1,200.50",
+    "twenty-five",
+    "hundred",
+    "users.",
+    "May",
+    "8th",
+    "2023-05-08",
+    "Friday",
+    "v1.2.3",
+    "ABC-12",
+    "parseJson()",
+    "src/app.ts:42",
+    "½",
+    "²",
+    "北京",
+    "I",
+    "me@a.example",
+    "0.00",
+    "1.",
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=15).map(" ".join) | st.text(max_size=200))
+def test_every_text_backs_itself(text: str) -> None:
+    assert unsupported(text, [text]) == set()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "atom"),
+    [
+        ("It failed 38 times.", ("number", "38")),
+        ("It cost $1,200.50.", ("number", "1200.5")),
+        ("There were twenty-five of them.", ("number", "25")),
+        ("See https://a.example/B.", ("url", "https://a.example/b")),
+        ("Ask me@a.example now.", ("url", "me@a.example")),
+        ("We set `foo bar` there.", ("identifier", "foo bar")),
+        ("We set foo_bar there.", ("identifier", "foo_bar")),
+        ("We use v1.2.3 there.", ("identifier", "v1.2.3")),
+        ("Fixed ABC-12 there.", ("identifier", "abc-12")),
+        ("It ended on 8 May 2023.", ("date", "2023-05-08")),
+        ("It ended on May 8th.", ("date", "-----05-08")),
+        ("It ended on 2023-05-08.", ("date", "2023-05-08")),
+        ("It ended on Friday.", ("weekday", "friday")),
+        ("It was Mariko Tanabe.", ("name", "mariko tanabe")),
+    ],
+)
+def test_an_atom_without_backing_is_unsupported(sentence: str, atom: tuple[str, str]) -> None:
+    assert atom in atoms(sentence)
+    assert atom in unsupported(sentence, ["Something else was said."])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "backing"),
+    [
+        ("It failed 37 times.", "It failed thirty-seven times."),
+        ("There were twelve of them.", "There were 12 of them."),
+        ("It cost 1200.5 dollars.", "It cost $1,200.50."),
+        ("It ended on 8 May.", "It ended on 2023-05-08T12:00:00Z."),
+        ("It ended on May 8, 2023.", "It ended on 8 May."),
+        ("Tanabes agreed with Mariko.", "Mariko Tanabe agreed."),
+        ("We took two or three of them.", "We took some."),
+    ],
+)
+def test_the_same_thing_written_otherwise_is_backing(sentence: str, backing: str) -> None:
+    assert unsupported(sentence, [backing]) == set()
+
+
+def test_the_day_must_be_the_same_and_the_year_where_both_give_one() -> None:
+    assert unsupported("It ended on 9 May.", ["It ended on 8 May."])
+    assert unsupported("It ended on 8 May 2024.", ["It ended on 8 May 2023."])
+
+
+def test_any_of_the_cited_texts_backs_an_atom() -> None:
+    assert unsupported("It took Mariko Tanabe 37 days.", ["It took 37 days.", "Mariko Tanabe"]) == set()

@@ -1,0 +1,85 @@
+import json
+from importlib.resources import files
+
+from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.centrality import likeness, rank
+from komorebi_mcp.summarizers.choosing import Budget, Taste, choose
+from komorebi_mcp.summarizers.features import FEATURES, describe, survey
+from komorebi_mcp.summarizers.relevance import relevance, smooth
+
+
+def candidate(text: str, order: int = 0) -> Candidate:
+    words = tuple(text.casefold().split())
+    return Candidate(text, order, order, Kind.NOTE, [str(order)], words, words, frozenset(words))
+
+
+def candidates(*texts: str) -> list[Candidate]:
+    return [candidate(text, order) for order, text in enumerate(texts)]
+
+
+def test_there_is_a_weight_for_every_feature() -> None:
+    read = json.loads(files("komorebi_mcp.summarizers").joinpath("weights.json").read_text("utf-8"))
+    assert tuple(read["weights"]) == FEATURES
+    assert isinstance(read["constant"], float)
+
+
+def test_a_sentence_has_every_feature() -> None:
+    found = candidates("one two three", "two three four")
+    assert len(describe(found[0], survey(found, 2), 0.0)) == len(FEATURES)
+
+
+def test_a_concept_counts_once_for_each_capture_that_holds_it() -> None:
+    found = candidates("one two", "two three")
+    found[1].passage = 0
+    found.append(candidate("two four", 2))
+    scope = survey(found, 2)
+    assert scope.counts["two"] == 2
+    assert scope.counts["one"] == 1
+
+
+def test_the_sentence_most_others_resemble_is_the_most_central() -> None:
+    ranks = rank(candidates("red blue green", "red blue black", "red blue white", "far off alone"))
+    assert ranks[3] == min(ranks)
+    assert min(ranks[:3]) > 2 * ranks[3]
+
+
+def test_likeness_is_the_share_two_sentences_have_in_common() -> None:
+    assert likeness(candidates("a b", "a c")) == 0.5
+    assert likeness(candidates("a b", "a b")) == 1.0
+    assert likeness(candidates("a b", "c d")) == 0.0
+    assert likeness(candidates("a b")) == 0.0
+
+
+def test_a_rare_word_answers_better_than_a_common_one() -> None:
+    scores = relevance(
+        candidates("port moved", "service moved", "service stays", "nothing"), {"port", "service"}
+    )
+    assert scores[0] > scores[1] == scores[2] > scores[3] == 0
+
+
+def test_a_score_is_lent_to_the_neighbours_and_fades() -> None:
+    assert smooth([0.0, 4.0, 0.0, 0.0], 0.5) == [2.0, 4.0, 2.0, 1.0]
+    assert smooth([], 0.5) == []
+
+
+def test_what_was_told_already_counts_less() -> None:
+    found = candidates("red blue", "red blue", "green black")
+    chosen = choose(
+        list(zip(found, (3.0, 2.9, 2.0), strict=True)),
+        Budget(6),
+        Taste(discount=0.8, length_power=0.5),
+        weights=dict.fromkeys(["red", "blue", "green", "black"], 1.0),
+        told=set(),
+    )
+    assert [one.order for one in chosen] == [0, 2]
+
+
+def test_what_is_left_of_a_reserved_part_is_given_back() -> None:
+    budget = Budget(100)
+    part = budget.reserve(0.6)
+    part.take("x" * 40)
+    budget.give_back(part)
+    assert budget.tokens_left == 90
+    assert budget.fits("x" * 356)
+    assert not budget.fits("x" * 364)

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from komorebi_mcp.text.sentences import split_sentences
+
+
+def sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in split_sentences(text)]
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="aB. !?。\n\r\t-*#1()é🎉\"'", max_size=200) | st.text(max_size=200))
+def test_sentences_are_stripped_slices_in_order(text: str) -> None:
+    behind = 0
+    for start, end in split_sentences(text):
+        assert behind <= start < end <= len(text)
+        assert text[start:end] == text[start:end].strip()
+        behind = end
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("We moved. It works!", ["We moved.", "It works!"]),
+        ("Use e.g. v1.2.3 here. Done.", ["Use e.g. v1.2.3 here.", "Done."]),
+        ("It broke at src/app.ts:42:10 again.", ["It broke at src/app.ts:42:10 again."]),
+        ("# Head\n\n- item one\n- [x] item two", ["Head", "item one", "item two"]),
+        ("def f(x):\n    return x", ["def f(x):", "return x"]),
+        ("Er kam z.B. gestern. Die Liste ist nicht da.", ["Er kam z.B. gestern.", "Die Liste ist nicht da."]),
+        ("我们决定。今天走\uff01", ["我们决定。", "今天走\uff01"]),
+        (" \n\t", []),
+        ("", []),
+    ],
+)
+def test_a_text_is_split_where_a_reader_would(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+def test_prose_broken_to_fit_a_page_stays_one_sentence() -> None:
+    text = "This sentence was broken by hand after some seventy characters or so\nand goes on here. Next."
+    assert sentences(text) == [
+        "This sentence was broken by hand after some seventy characters or so\nand goes on here.",
+        "Next.",
+    ]
+
+
+def test_a_list_item_is_not_joined_to_the_one_before() -> None:
+    for mark in ("-", "a)", "2."):
+        assert len(sentences(f"- {'word ' * 14}word\n{mark} another item")) == 2
