@@ -1,0 +1,70 @@
+"""Aggregate: the tools of other MCP servers, behind this one."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from komorebi_mcp.upstream.pool import Upstreams
+from komorebi_mcp.upstream.session import OnProgress
+from komorebi_mcp.upstream.status import Era, UpstreamStatus
+
+
+class Aggregate:
+    """What the surface and the command line ask of the upstreams."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+
+    @property
+    def enabled(self) -> bool:
+        """Whether any upstream is configured, working or not."""
+        return bool(self.status())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the tools listed are all there are, and as the upstreams have them now."""
+        return self._upstreams.is_complete
+
+    def wake(self) -> None:
+        """Starts connecting, for a client that will soon ask for the tools; returns at once."""
+        self._upstreams.wake()
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls `listener` whenever the tools change, until the function returned is called."""
+        return self._upstreams.on_change(listener)
+
+    async def tools(self, *, era: Era | None = None) -> list[dict[str, Any]]:
+        """Definitions as the upstreams gave them, under the names they appear by and in their order.
+
+        With `era`, those that a client of it can read. Waits less than a second for upstreams that are
+        connecting for the first time. The definitions are not to be changed.
+        """
+        tools = await self._upstreams.tools()
+        return [tool.definition for tool in tools.values() if era is None or era in tool.eras]
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        """The input schema of a known upstream tool."""
+        tool = self._upstreams.known().get(name)
+        schema = tool.definition.get("inputSchema") if tool else None
+        return schema if isinstance(schema, dict) else None
+
+    def may_have(self, name: str) -> bool:
+        """Whether a call of `name` is for an upstream."""
+        return self._upstreams.may_have(name)
+
+    async def call(
+        self, name: str, params: Mapping[str, Any], *, on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
+        """The raw result of the tool that appears as `name`, called with these raw params and their `_meta`.
+
+        `on_progress` is given the raw params of each progress notification, all of them ahead of the result.
+
+        Raises:
+            NotFound: No upstream has it.
+            UpstreamRefused: It answered with a JSON-RPC error.
+            UpstreamUnavailable: It does not answer, or not in time.
+        """
+        return await self._upstreams.call(name, params, on_progress=on_progress)
+
+    def status(self) -> list[UpstreamStatus]:
+        """How each entry of the upstreams file is doing."""
+        return self._upstreams.status()

@@ -1,0 +1,182 @@
+"""The upstreams file: `{"mcpServers": {name: {command, args, env, cwd | url, headers, type}}}`.
+
+The shape is that of the desktop clients, whose own extra keys are let pass. Nothing in the file stops the
+program: a wrong entry is reported by its name, and the others work.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.upstream.names import prefix_of
+
+CALL_TIMEOUT_S = 300.0
+
+Transport = Literal["stdio", "http", "sse"]
+
+_TRANSPORTS: Mapping[str, Transport] = {
+    "stdio": "stdio",
+    "http": "http",
+    "streamable-http": "http",
+    "streamable_http": "http",
+    "streamablehttp": "http",
+    "sse": "sse",
+}
+
+
+class UpstreamConfig(Model):
+    """How one upstream is reached. References to secrets are still unresolved."""
+
+    name: str
+    """As the file has it."""
+    prefix: str
+    """What the names of its tools begin with."""
+    transport: Transport
+    command: str = ""
+    args: tuple[str, ...] = Field(default=(), repr=False)
+    env: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    cwd: str | None = None
+    """Absolute, unless it begins with a reference."""
+    url: str = Field(default="", repr=False)
+    headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    timeout_s: float = CALL_TIMEOUT_S
+    """A call ends when the upstream says nothing about it for so long."""
+
+
+class Problem(Model):
+    """What is wrong in the file."""
+
+    upstream: str | None
+    """None when it concerns the whole file."""
+    message: str
+    line: int | None = None
+    """Counted from 1."""
+
+
+class UpstreamsConfig(Model):
+    """The usable entries of the file, and what is wrong with the others."""
+
+    path: Path
+    upstreams: tuple[UpstreamConfig, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    environment: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Where `${env:NAME}` is looked up, and what child processes inherit a few variables from."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(
+        extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True, populate_by_name=True
+    )
+
+    kind: str | None = Field(default=None, alias="type")
+    command: str | None = None
+    args: list[str] = []
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    timeout_s: float = Field(default=CALL_TIMEOUT_S, gt=0, le=24 * 3600)
+    disabled: bool = False
+
+
+def load_upstreams(path: Path, *, environment: Mapping[str, str] | None = None) -> UpstreamsConfig:
+    """The upstreams in the file at `path`; none when there is no such file."""
+    found = UpstreamsConfig(path=path, environment=environment or {})
+    try:
+        # Some editors on Windows begin a file with a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return found
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        return _unreadable(found, f"{path} cannot be read: {reason}. No upstream is connected.")
+    try:
+        servers = _servers(json.loads(text))
+    except json.JSONDecodeError as error:
+        message = f"{path} is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}."
+        return _unreadable(found, f"{message} No upstream is connected.", line=error.lineno)
+    except ValueError as error:
+        return _unreadable(found, f"{path} {error}")
+
+    upstreams: list[UpstreamConfig] = []
+    problems: list[Problem] = []
+    for name, raw in servers.items():
+        try:
+            entry = _Entry.model_validate(raw)
+            if not entry.disabled:
+                upstreams.append(_upstream(name, entry, folder=path.absolute().parent))
+        except ValidationError as error:
+            problems.append(Problem(upstream=name, message=_say(error), line=_line_of(text, name)))
+        except ValueError as error:
+            problems.append(Problem(upstream=name, message=str(error), line=_line_of(text, name)))
+    return found.model_copy(update={"upstreams": tuple(upstreams), "problems": tuple(problems)})
+
+
+def _unreadable(found: UpstreamsConfig, message: str, *, line: int | None = None) -> UpstreamsConfig:
+    return found.model_copy(update={"problems": (Problem(upstream=None, message=message, line=line),)})
+
+
+def _servers(document: Any) -> dict[str, Any]:
+    match document:
+        case {"mcpServers": dict() as servers}:
+            return servers
+        case _:
+            raise ValueError('has no "mcpServers" object. Write {"mcpServers": {"NAME": {"command": "…"}}}.')
+
+
+def _upstream(name: str, entry: _Entry, *, folder: Path) -> UpstreamConfig:
+    transport = _transport(entry)
+    if transport == "stdio" and not entry.command:
+        raise ValueError('It has no "command". Add one, or a "url" for a server reached over HTTP.')
+    if transport != "stdio" and not entry.url:
+        raise ValueError('It has no "url". Add one, or a "command" for a server to be started.')
+    return UpstreamConfig(
+        name=name,
+        prefix=prefix_of(name),
+        transport=transport,
+        command=entry.command or "",
+        args=tuple(entry.args),
+        env=entry.env,
+        cwd=_folder(entry.cwd, folder) if entry.cwd else None,
+        url=entry.url or "",
+        headers=entry.headers,
+        timeout_s=entry.timeout_s,
+    )
+
+
+def _folder(cwd: str, base: Path) -> str:
+    """`cwd`, counted from the folder of the upstreams file."""
+    return cwd if cwd.startswith("$") or "://" in cwd else str(base / Path(cwd).expanduser())
+
+
+def _transport(entry: _Entry) -> Transport:
+    if entry.kind is not None:
+        transport = _TRANSPORTS.get(entry.kind.lower())
+        if transport is None:
+            raise ValueError('Its "type" is not known. Use stdio, http or sse.')
+        return transport
+    if entry.command and entry.url:
+        raise ValueError('It has both a "command" and a "url". Keep one of them, or add a "type".')
+    return "http" if entry.url else "stdio"
+
+
+def _say(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if not field:
+        return 'It is not an object. Write {"command": "…"} or {"url": "…"}.'
+    return f"{field}: {first['msg']}."
+
+
+def _line_of(text: str, name: str) -> int | None:
+    """The line on which the entry `name` begins, as far as it is written the way `json.dumps` would."""
+    after = text.find('"mcpServers"')
+    for written in (json.dumps(name, ensure_ascii=False), json.dumps(name)):
+        if found := re.compile(re.escape(written) + r"\s*:").search(text, max(after, 0)):
+            return text.count("\n", 0, found.start()) + 1
+    return None

@@ -1,0 +1,164 @@
+"""Finds out which era an upstream speaks, and stamps requests as that era wants them.
+
+The upstream is asked `server/discover` first (2026-07-28). Whatever does not show that it speaks the modern
+era leads to `initialize` (up to 2025-11-25), as the specification's compatibility section has it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import (
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PROTOCOL_VERSION_HEADER,
+    NAME_BEARING_METHODS,
+    encode_header_value,
+)
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.transport_context import TransportContext
+from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
+    CLIENT_INFO_META_KEY,
+    CONNECTION_CLOSED,
+    LOG_LEVEL_META_KEY,
+    PROTOCOL_VERSION_META_KEY,
+    UNSUPPORTED_PROTOCOL_VERSION,
+)
+from mcp_types.version import (
+    HANDSHAKE_PROTOCOL_VERSIONS,
+    LATEST_HANDSHAKE_VERSION,
+    LATEST_MODERN_VERSION,
+    MODERN_PROTOCOL_VERSIONS,
+)
+
+from komorebi_mcp.errors import UpstreamUnavailable
+from komorebi_mcp.upstream.status import Era
+
+PROBE_TIMEOUT_S = 5.0
+
+_CLIENT_INFO = {"name": "komorebi-mcp", "title": "Komorebi", "version": version("komorebi-mcp")}
+_ENVELOPE_KEYS = (PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY, CLIENT_CAPABILITIES_META_KEY)
+
+Dispatcher = JSONRPCDispatcher[TransportContext]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed with an upstream."""
+
+    era: Era
+    version: str
+
+    def stamp(
+        self, method: str, params: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> tuple[dict[str, Any], CallOptions]:
+        """The params and options under which a request goes out.
+
+        A modern caller's capabilities stay in its `_meta` towards a modern upstream, so that the upstream may
+        ask it for input; everything else of the caller's own envelope ends here.
+        """
+        stamped = dict(params or {})
+        given = stamped.get("_meta")
+        meta: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {}
+        capabilities = meta.get(CLIENT_CAPABILITIES_META_KEY)
+        for key in _ENVELOPE_KEYS:
+            meta.pop(key, None)
+        sent = {MCP_PROTOCOL_VERSION_HEADER: self.version, **headers}
+        if self.era is Era.MODERN:
+            meta |= _envelope(self.version)
+            if isinstance(capabilities, Mapping):
+                meta[CLIENT_CAPABILITIES_META_KEY] = dict(capabilities)
+            sent[MCP_METHOD_HEADER] = method
+            name = stamped.get(NAME_BEARING_METHODS.get(method, ""))
+            if isinstance(name, str):
+                sent[MCP_NAME_HEADER] = encode_header_value(name)
+        else:
+            meta.pop(LOG_LEVEL_META_KEY, None)
+        if meta:
+            stamped["_meta"] = meta
+        else:
+            stamped.pop("_meta", None)
+        return stamped, {"headers": sent}
+
+
+class ProbeEndedConnection(UpstreamUnavailable):
+    """The upstream hung up on `server/discover`, as some of the handshake era do on what they do not know."""
+
+
+async def agree(dispatcher: Dispatcher, *, probe: bool) -> Terms:
+    """The terms this upstream speaks under; without `probe` only `initialize` is tried.
+
+    Raises:
+        ProbeEndedConnection: Connect again and come without `probe`.
+        UpstreamUnavailable: It speaks no version that we do.
+        MCPError: It refused the handshake.
+    """
+    if not probe:
+        return await _initialize(dispatcher)
+    offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
+    if offered is not None:
+        return Terms(Era.MODERN, offered)
+    try:
+        return await _initialize(dispatcher)
+    except MCPError as error:
+        if error.code != UNSUPPORTED_PROTOCOL_VERSION:
+            raise
+        # It answered the probe after all, too late for us, and has been modern on this connection since.
+        offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
+        if offered is None:
+            raise
+        return Terms(Era.MODERN, offered)
+
+
+async def _discover(dispatcher: Dispatcher, proposed: str) -> str | None:
+    """A modern version that the upstream speaks too, or None."""
+    opts: CallOptions = {
+        "timeout": PROBE_TIMEOUT_S,
+        "cancel_on_abandon": False,
+        "headers": {MCP_PROTOCOL_VERSION_HEADER: proposed, MCP_METHOD_HEADER: "server/discover"},
+    }
+    try:
+        result = await dispatcher.send_raw_request("server/discover", {"_meta": _envelope(proposed)}, opts)
+    except MCPError as error:
+        if is_closed(error):
+            raise ProbeEndedConnection("It ended the connection when asked for its version.") from error
+        if error.code != UNSUPPORTED_PROTOCOL_VERSION:
+            return None
+        supported = error.data.get("supported") if isinstance(error.data, dict) else None
+        mutual = _newest(supported)
+        return await _discover(dispatcher, mutual) if mutual and mutual != proposed else None
+    return _newest(result.get("supportedVersions"))
+
+
+async def _initialize(dispatcher: Dispatcher) -> Terms:
+    params = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT_INFO}
+    result = await dispatcher.send_raw_request("initialize", params, {"cancel_on_abandon": False})
+    spoken = result.get("protocolVersion")
+    if spoken not in HANDSHAKE_PROTOCOL_VERSIONS:
+        raise UpstreamUnavailable(f"It speaks protocol version {str(spoken)[:20]!r}, which is not supported.")
+    terms = Terms(Era.HANDSHAKE, spoken)
+    headers = {MCP_PROTOCOL_VERSION_HEADER: spoken}
+    await dispatcher.notify("notifications/initialized", None, {"headers": headers})
+    return terms
+
+
+def is_closed(error: MCPError) -> bool:
+    """Whether the connection ended under a request, which the SDK reports as an answer of its own."""
+    return error.code == CONNECTION_CLOSED and error.message.startswith(("Connection closed", "SSE stream"))
+
+
+def _newest(offered: Any) -> str | None:
+    mutual = [known for known in MODERN_PROTOCOL_VERSIONS if isinstance(offered, list) and known in offered]
+    return mutual[-1] if mutual else None
+
+
+def _envelope(spoken: str) -> dict[str, Any]:
+    return {
+        PROTOCOL_VERSION_META_KEY: spoken,
+        CLIENT_INFO_META_KEY: _CLIENT_INFO,
+        CLIENT_CAPABILITIES_META_KEY: {},
+    }

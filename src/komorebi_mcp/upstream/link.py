@@ -1,0 +1,340 @@
+"""One upstream's connection over time: made when first wanted, kept, and made again when it breaks."""
+
+import random
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import anyio
+import httpx2
+import structlog
+from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
+
+from komorebi_mcp.errors import ConfigError, KomorebiError, UpstreamRefused, UpstreamUnavailable
+from komorebi_mcp.upstream.catalogue import Listing, UpstreamTool, fetch_listing
+from komorebi_mcp.upstream.config import UpstreamConfig
+from komorebi_mcp.upstream.handshake import ProbeEndedConnection
+from komorebi_mcp.upstream.secrets import Secrets
+from komorebi_mcp.upstream.session import OnProgress, Session, SessionExpired, open_session
+from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
+from komorebi_mcp.upstream.transports import Diagnosis, open_transport
+
+CALL_WAIT_S = 20.0
+"""How long a call waits for the connection; the handshake itself may take longer."""
+BACKOFF_FIRST_S = 0.5
+BACKOFF_LAST_S = 300.0
+RETRY_PAUSE_S = 5.0
+"""A listing does not make a failed upstream try again sooner than this; a call does so at once."""
+STEADY_S = 30.0
+"""A connection that held so long starts the backoff anew."""
+RELIST_PAUSE_S = 0.2
+
+_LATENCIES_KEPT = 200
+
+_log = structlog.get_logger(__name__)
+
+
+class Link:
+    """One upstream. `run` does the connecting in a task of its own; the rest may be called from anywhere."""
+
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        environment: Mapping[str, str],
+        secrets: Secrets,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.listing = Listing()
+        self.was_listed = False
+        self.state = UpstreamState.CONFIGURED
+        self.first_wanted_at: float | None = None
+        self._environment = environment
+        self._secrets = secrets
+        self._on_change = on_change
+        self._diagnosis = Diagnosis(self._secrets)
+        self._session: Session | None = None
+        self._era: Era | None = None
+        self._probe = True
+        self._last_error: str | None = None
+        self._failed_at = 0.0
+        self._failures = 0
+        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._settled = anyio.Event()
+        self._poked = anyio.Event()
+        self._tools_changed = False
+        self._attempt = anyio.CancelScope()
+        self._at_once = False
+        """The next attempt is to follow without a pause."""
+        self._stopping = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self._session is not None and self._session.is_open
+
+    @property
+    def is_stale(self) -> bool:
+        return self.was_listed and not self.is_ready
+
+    def status(self) -> UpstreamStatus:
+        return UpstreamStatus(
+            name=self.config.name,
+            # A connection that ended a moment ago is about to be made again.
+            state=UpstreamState.CONNECTING if self._session and not self.is_ready else self.state,
+            era=self._era,
+            tools=len(self.listing.tools),
+            stale=self.is_stale,
+            quarantined=(),
+            last_error=" ".join(filter(None, (self._last_error, *self.listing.left_out[:3]))) or None,
+            p50_ms=round(median(self._latencies_ms), 1) if self._latencies_ms else None,
+        )
+
+    def want(self, *, rest_s: float = RETRY_PAUSE_S) -> None:
+        """Has the connection made, unless it is there, under way or failed less than `rest_s` seconds ago."""
+        rested = anyio.current_time() - self._failed_at >= rest_s
+        if self._stopping:
+            return
+        if self.state is UpstreamState.CONFIGURED or (self.state is UpstreamState.FAILED and rested):
+            self._begin()
+            self._poke()
+
+    def stop(self) -> None:
+        """Ends the connection, without waiting for it; `run` returns soon after."""
+        self._stopping = True
+        if self.state is UpstreamState.READY:
+            self._poke()
+        else:
+            self._attempt.cancel()
+            self._poke()
+
+    async def settled(self, *, until: float) -> None:
+        """Returns once the attempt under way has an outcome, or at `until` on the event loop's clock."""
+        with anyio.CancelScope(deadline=until):
+            while self.state is UpstreamState.CONNECTING:
+                await self._settled.wait()
+
+    async def call(
+        self, tool: UpstreamTool, params: Mapping[str, Any], *, on_progress: OnProgress | None
+    ) -> dict[str, Any]:
+        """The raw result of a `tools/call`, made with the tool's own name.
+
+        Raises:
+            UpstreamRefused: With the upstream's own code, and its message and data free of secrets.
+            UpstreamUnavailable: The message names the upstream and what to do.
+        """
+        renamed = {**params, "name": tool.original}
+        try:
+            try:
+                return await self._call_once(tool, renamed, on_progress)
+            except SessionExpired:
+                # It was not carried out, so asking again on a new connection repeats nothing.
+                return await self._call_once(tool, renamed, on_progress)
+        except UpstreamRefused as error:
+            raise UpstreamRefused(
+                self._secrets.mask(str(error)), code=error.code, data=self._secrets.mask_all(error.data)
+            ) from error
+        except UpstreamUnavailable as error:
+            raise self.unavailable(str(error)) from error
+
+    def unavailable(self, reason: str | None = None) -> UpstreamUnavailable:
+        """What to tell a caller who cannot be served."""
+        reason = reason or self._last_error or "It is still connecting."
+        return UpstreamUnavailable(
+            f"The upstream '{self.config.name}' is not available: {self._secrets.mask(reason)} "
+            "Try again in a moment; the other tools work as before."
+        )
+
+    async def _call_once(
+        self, tool: UpstreamTool, params: Mapping[str, Any], on_progress: OnProgress | None
+    ) -> dict[str, Any]:
+        session = await self._connected()
+        began = anyio.current_time()
+        try:
+            result = await session.request(
+                "tools/call",
+                params,
+                timeout_s=self.config.timeout_s,
+                on_progress=on_progress,
+                headers=_param_headers(session, tool, params),
+            )
+        except SessionExpired:
+            self._leave(session)
+            raise
+        self._latencies_ms.append((anyio.current_time() - began) * 1000)
+        return self._secrets.mask_all(result) if result.get("isError") is True else result
+
+    async def _connected(self) -> Session:
+        until = anyio.current_time() + CALL_WAIT_S
+        # Twice: the attempt under way may turn out to be the end of the connection before.
+        for _ in range(2):
+            if self._session is not None and self._session.is_open:
+                return self._session
+            self.want(rest_s=0)
+            await self.settled(until=until)
+        if self._session is not None and self._session.is_open:
+            return self._session
+        if self.state is UpstreamState.CONNECTING:
+            raise UpstreamUnavailable("It is still connecting.")
+        raise UpstreamUnavailable(self._last_error or "It ended the connection.")
+
+    # What follows runs in the link's own task.
+
+    async def run(self) -> None:
+        """Connects when wanted and again whenever the connection breaks, until `stop`."""
+        while await self._is_due():
+            if self.state is not UpstreamState.CONNECTING:
+                self._begin()
+            began = anyio.current_time()
+            self._at_once = False
+            failure: Exception = UpstreamUnavailable("It ended the connection.")
+            with anyio.CancelScope() as self._attempt:
+                try:
+                    await self._hold_connection()
+                except Exception as error:  # noqa: BLE001  # Whatever an upstream does stays with that upstream.
+                    failure = error
+            reason = self._reason(failure)
+            if self._at_once:
+                continue
+            if anyio.current_time() - began >= STEADY_S:
+                self._failures = 0
+            self._give_up(reason)
+        self._last_error = "It was closed."
+        self._settle(UpstreamState.FAILED)
+
+    async def _is_due(self) -> bool:
+        """Waits until a connection is wanted or the backoff is over; False once it is time to stop."""
+        if self.state is UpstreamState.FAILED:
+            limit = min(BACKOFF_FIRST_S * 2 ** (self._failures - 1), BACKOFF_LAST_S)
+            until = anyio.current_time() + limit * random.uniform(0.5, 1.0)  # noqa: S311  # Jitter is no secret.
+        else:
+            until = float("inf")
+        with anyio.CancelScope(deadline=until):
+            while not self._stopping and self.state is not UpstreamState.CONNECTING:
+                await self._next_poke()
+        return not self._stopping
+
+    async def _hold_connection(self) -> None:
+        self._diagnosis = diagnosis = Diagnosis(self._secrets)
+        transport = await open_transport(self.config, self._environment, self._secrets, diagnosis)
+        async with open_session(
+            transport,
+            diagnosis,
+            probe=self._probe,
+            on_tools_changed=self._note_change,
+            on_closed=self._poke,
+        ) as session:
+            self._era = session.terms.era
+            self._adopt(await fetch_listing(session, self.config.prefix))
+            self._session = session
+            self._settle(UpstreamState.READY)
+            while session.is_open and self._session is session and not self._stopping:
+                if self._tools_changed:
+                    await anyio.sleep(RELIST_PAUSE_S)
+                    self._tools_changed = False
+                    self._adopt(await fetch_listing(session, self.config.prefix))
+                else:
+                    await self._next_poke()
+            if self.state is UpstreamState.READY:
+                # Calls that come while the connection is taken down wait for the outcome.
+                self._session = None
+                self._begin()
+
+    def _begin(self) -> None:
+        self.state = UpstreamState.CONNECTING
+        if self.first_wanted_at is None:
+            self.first_wanted_at = anyio.current_time()
+        self._settled = anyio.Event()
+
+    def _settle(self, state: UpstreamState) -> None:
+        self.state = state
+        self._settled.set()
+
+    def _give_up(self, reason: str) -> None:
+        self._session = None
+        self._failures += 1
+        self._failed_at = anyio.current_time()
+        if reason != self._last_error and not self._stopping:
+            noise = self._diagnosis.noise
+            _log.warning("upstream.failed", upstream=self.config.name, reason=reason, said=noise)
+        self._last_error = reason
+        self._settle(UpstreamState.FAILED)
+
+    def _leave(self, session: Session) -> None:
+        """Has another connection made in place of this one."""
+        if self._session is session:
+            self._session = None
+            self._at_once = True
+            self._begin()
+            self._poke()
+
+    def _adopt(self, listing: Listing) -> None:
+        changed = listing.tools != self.listing.tools or not self.was_listed
+        self.listing = listing
+        self.was_listed = True
+        if changed:
+            self._on_change()
+
+    def _note_change(self) -> None:
+        self._tools_changed = True
+        self._poke()
+
+    def _poke(self) -> None:
+        self._poked.set()
+
+    async def _next_poke(self) -> None:
+        await self._poked.wait()
+        self._poked = anyio.Event()
+
+    def _reason(self, error: Exception) -> str:
+        """One or two sentences on why the connection failed, free of secrets."""
+        leaf = _telling(error)
+        if isinstance(leaf, ProbeEndedConnection):
+            # Whatever it is, it is no modern server; the next attempt begins with what it may know.
+            self._probe = False
+            self._at_once = True
+        match leaf:
+            case ConfigError() | UpstreamUnavailable():
+                reason = str(leaf)
+            case UpstreamRefused():
+                reason = f"It refused: {leaf} (code {leaf.code})."
+            case FileNotFoundError():
+                reason = (
+                    f"The command '{self.config.command}' was not found, or its folder was not. "
+                    "Install it or give its full path in the upstreams file."
+                )
+            case OSError():
+                reason = f"It cannot be started: {leaf.strerror or type(leaf).__name__}."
+            case httpx2.HTTPStatusError():
+                reason = f"It answered with HTTP status {leaf.response.status_code}."
+            case httpx2.HTTPError():
+                reason = f"It cannot be reached over HTTP: {leaf} ({type(leaf).__name__})."
+            case _:
+                # Formatted here: a renderer that shows local variables would show the secrets among them.
+                trace = self._secrets.mask("".join(traceback.format_exception(error)))
+                _log.warning("upstream.broke", upstream=self.config.name, traceback=trace)
+                reason = f"The connection failed: {type(leaf).__name__}."
+        said = self._diagnosis.noise[-1:]
+        return self._secrets.mask(" ".join((reason, *(f"It wrote last: '{line[:200]}'." for line in said))))
+
+
+def _telling(error: BaseException) -> BaseException:
+    """Of the failures in a group, the one that says most."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_telling(inner) for inner in error.exceptions]
+    return next(
+        (leaf for leaf in leaves if isinstance(leaf, KomorebiError | OSError | httpx2.HTTPError)), leaves[0]
+    )
+
+
+def _param_headers(session: Session, tool: UpstreamTool, params: Mapping[str, Any]) -> dict[str, str]:
+    """The `Mcp-Param-*` headers by which a modern upstream has arguments mirrored."""
+    schema = tool.definition.get("inputSchema")
+    arguments = params.get("arguments")
+    if session.terms.era is not Era.MODERN or not isinstance(arguments, Mapping):
+        return {}
+    if find_invalid_x_mcp_header(schema) is not None:
+        return {}
+    return mcp_param_headers(x_mcp_header_map(schema), arguments)

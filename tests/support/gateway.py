@@ -1,0 +1,124 @@
+"""Upstreams as a user has them: a JSON file, real child processes, and a server with the gateway in front."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp.client._memory import InMemoryTransport
+from mcp.server.caching import CacheHint
+from mcp.server.lowlevel.server import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent, Tool
+
+from komorebi_mcp.services.aggregate import Aggregate
+from komorebi_mcp.surface.gateway import gateway_middleware
+from komorebi_mcp.upstream.config import load_upstreams
+from komorebi_mcp.upstream.pool import Upstreams, open_upstreams
+from komorebi_mcp.upstream.secrets import Secrets
+from komorebi_mcp.upstream.session import Session, open_session
+from komorebi_mcp.upstream.status import Era
+from komorebi_mcp.upstream.transports import Diagnosis
+
+LIST_TTL_MS = 60_000
+FIXTURES = Path(__file__).parent / "upstreams"
+
+
+def raw(*options: str, **entry: Any) -> dict[str, Any]:
+    """The entry of a `raw_server.py` with these options."""
+    return {"command": sys.executable, "args": [str(FIXTURES / "raw_server.py"), *options], **entry}
+
+
+def sdk(*options: str) -> dict[str, Any]:
+    """The entry of a `sdk_server.py` over stdio."""
+    return {"command": sys.executable, "args": [str(FIXTURES / "sdk_server.py"), *options]}
+
+
+@contextmanager
+def http_server(*options: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The URL of a `sdk_server.py` over streamable HTTP, and its process."""
+    command = [sys.executable, str(FIXTURES / "sdk_server.py"), "--http", str(port), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/mcp", process
+        finally:
+            process.kill()
+
+
+@asynccontextmanager
+async def upstreams(
+    folder: Path, servers: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Upstreams]:
+    """What `folder`/upstreams.json with these servers gives."""
+    path = folder / "upstreams.json"
+    path.write_text(json.dumps({"mcpServers": servers}))
+    config = load_upstreams(path, environment={**os.environ, **(environment or {})})
+    async with open_upstreams(config) as opened:
+        yield opened
+
+
+async def all_tools(opened: Upstreams) -> list[str]:
+    """The names of all tools, once every upstream has been reached."""
+    while not opened.is_complete:
+        await opened.tools()
+        await anyio.lowlevel.checkpoint()
+        for link in opened.links.values():
+            await link.settled(until=float("inf"))
+    return list(opened.known())
+
+
+@asynccontextmanager
+async def raw_client(server: Server[Any], era: Era) -> AsyncIterator[Session]:
+    """A client of `server` that sees messages as they are on the wire."""
+    session = open_session(
+        InMemoryTransport(server),
+        Diagnosis(Secrets({})),
+        probe=era is Era.MODERN,
+        on_tools_changed=lambda: None,
+        on_closed=lambda: None,
+    )
+    async with session as opened:
+        assert opened.terms.era is era
+        yield opened
+
+
+async def call(client: Session, name: str, arguments: Mapping[str, Any] | None = None, **rest: Any) -> Any:
+    """The raw result of a tool."""
+    params = {"name": name, "arguments": dict(arguments or {})}
+    return await client.request("tools/call", params, timeout_s=5, **rest)
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, servers: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Server[Any], Upstreams]]:
+    """A server with one tool of its own, `own`, in front of these upstreams."""
+
+    async def list_tools(_ctx: Any, _params: Any) -> ListToolsResult:
+        return ListToolsResult(tools=[Tool(name="own", input_schema={"type": "object"})])
+
+    async def call_tool(_ctx: Any, params: CallToolRequestParams) -> CallToolResult:
+        return CallToolResult(content=[TextContent(text=f"own server got {params.name}")])
+
+    async with (
+        upstreams(folder, servers, environment) as opened,
+        anyio.create_task_group() as tasks,
+    ):
+        server: Server[Any] = Server(
+            "front",
+            version="1",
+            on_list_tools=list_tools,
+            on_call_tool=call_tool,
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
+        )
+        middleware = gateway_middleware(Aggregate(opened), {"own"}, server_info=server.server_info_stamp)
+        server.middleware.append(middleware)
+        tasks.start_soon(middleware.announce, InMemorySubscriptionBus())
+        yield server, opened
+        tasks.cancel_scope.cancel()
