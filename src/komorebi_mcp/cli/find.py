@@ -1,0 +1,109 @@
+"""`komorebi-mcp list` and `search`: look at what was kept."""
+
+from typing import Annotated
+
+import typer
+
+from komorebi_mcp.app import App
+from komorebi_mcp.cli.options import AsJson, Cursor, Limit, OfKind, OfStatus, Project, Since, Until, WithTags
+from komorebi_mcp.cli.session import arguments, run
+from komorebi_mcp.cli.show import as_json, console, counted, filed, line, marked, moment
+from komorebi_mcp.domain.captures import CaptureOverview, Order
+from komorebi_mcp.domain.pages import Page
+from komorebi_mcp.services.find import SearchResult
+from komorebi_mcp.surface.principal import LOCAL_OWNER
+from komorebi_mcp.surface.tools.find import (
+    LIST_CAPTURES,
+    SEARCH_CAPTURES,
+    CaptureList,
+    CaptureRow,
+    HitList,
+    HitRow,
+)
+
+
+def list_captures(
+    *,
+    project: Project = None,
+    status: OfStatus = None,
+    kind: OfKind = None,
+    tag: WithTags = None,
+    source: Annotated[str | None, typer.Option(help="Only from this source.")] = None,
+    since: Since = None,
+    until: Until = None,
+    order: Annotated[Order, typer.Option(help="By the time of capture.")] = Order.NEWEST,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    json: AsJson = False,
+) -> None:
+    """List captures, the newest first."""
+    checked = arguments(
+        LIST_CAPTURES, project=project, status=status, kind=kind, tags=tag, source=source,
+        since=since, until=until, order=order, limit=limit, cursor=cursor,
+    )  # fmt: skip
+
+    async def work(app: App) -> Page[CaptureOverview]:
+        return await app.find.page(
+            LOCAL_OWNER, checked.where(source=checked.source), order=checked.order,
+            limit=checked.limit, cursor=checked.cursor,
+        )  # fmt: skip
+
+    page = run(work)
+    if json:
+        as_json(
+            CaptureList(captures=tuple(CaptureRow.of(c) for c in page.items), next_cursor=page.next_cursor)
+        )
+        return
+    out = console()
+    for capture in page.items:
+        details = (capture.kind, capture.status, moment(capture.created_at))
+        line(out, (capture.title, "bold"))
+        line(out, "  ", (capture.id, "cyan"), f"  {filed(capture.project, *details, tags=capture.tags)}")
+        if capture.snippet != capture.title:
+            line(out, "  ", (capture.snippet, "dim"))
+    line(
+        out,
+        counted(len(page.items), "capture"),
+        f"; more with --cursor {page.next_cursor}" if page.next_cursor else "",
+    )
+
+
+def search(
+    query: Annotated[str, typer.Argument(help='Any words; "an exact phrase"; -without.')],
+    *,
+    project: Project = None,
+    status: OfStatus = None,
+    kind: OfKind = None,
+    tag: WithTags = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Pack the hits into so many tokens.")] = None,
+    cursor: Cursor = None,
+    json: AsJson = False,
+) -> None:
+    """Find captures by what they say, the best first."""
+    checked = arguments(
+        SEARCH_CAPTURES, query=query, project=project, status=status, kind=kind, tags=tag,
+        since=since, until=until, limit=limit, max_tokens=max_tokens, cursor=cursor,
+    )  # fmt: skip
+
+    async def work(app: App) -> SearchResult:
+        return await app.find.search(
+            LOCAL_OWNER, checked.query, checked.where(), limit=checked.limit,
+            max_tokens=checked.max_tokens, cursor=checked.cursor,
+        )  # fmt: skip
+
+    found = run(work)
+    if json:
+        hits = tuple(HitRow.of(hit) for hit in found.hits)
+        as_json(HitList(hits=hits, next_cursor=found.next_cursor, omitted=found.omitted or None))
+        return
+    out = console()
+    for hit in found.hits:
+        line(out, (hit.title, "bold"))
+        line(out, "  ", (hit.id, "cyan"), f"  {filed(hit.project, moment(hit.created_at))}")
+        line(out, "  ", *marked(hit.snippet))
+    left_out = f", {counted(found.omitted, 'hit')} left out to fit" if found.omitted else ""
+    more = f"; more with --cursor {found.next_cursor}" if found.next_cursor else ""
+    line(out, counted(len(found.hits), "hit"), left_out, more)

@@ -1,0 +1,88 @@
+"""The command `komorebi-mcp`."""
+
+import gc
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from types import ModuleType
+from typing import Final
+
+from komorebi_mcp.errors import KomorebiError
+
+COMMANDS: Final[dict[str, str]] = {
+    "serve": "komorebi_mcp.cli.serve:serve",
+    "capture": "komorebi_mcp.cli.capture:capture",
+    "list": "komorebi_mcp.cli.find:list_captures",
+    "search": "komorebi_mcp.cli.find:search",
+    "summarize": "komorebi_mcp.cli.summarize:summarize",
+    "projects": "komorebi_mcp.cli.projects:projects",
+    "doctor": "komorebi_mcp.cli.doctor:doctor",
+    "migrate": "komorebi_mcp.cli.doctor:migrate",
+}
+"""Where each command's function is. A module is imported only when its command is run or help is shown."""
+
+
+def run() -> None:
+    """Runs the command that the arguments name; without any, the stdio server if a client has started us."""
+    try:
+        _dispatch(sys.argv[1:])
+    except KeyboardInterrupt:
+        # Before the server listens for it, Ctrl-C means the same as after: stop.
+        sys.exit(0)
+    except (KomorebiError, BaseExceptionGroup) as error:
+        sys.exit(f"komorebi-mcp: {_ours(error)}")
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if arguments == ["serve"] or (not arguments and not sys.stdin.isatty()):
+        # What desktop clients start, and wait for: straight to it, without reading options.
+        _loaded("komorebi_mcp.cli.servers").run_stdio()
+    else:
+        _run_typer(arguments or ["--help"])
+
+
+def _loaded(module: str) -> ModuleType:
+    """The module, imported without garbage collection, which would take a seventh of the start."""
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _ours(error: BaseException) -> KomorebiError:
+    """The error to tell the person of; the application's task group wraps whatever leaves it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, KomorebiError):
+        return error
+    raise error
+
+
+def _run_typer(arguments: list[str]) -> None:
+    import typer  # noqa: PLC0415 - the plain server starts without it.
+
+    application = typer.Typer(
+        name="komorebi-mcp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+
+    def main(
+        show_version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+    ) -> None:
+        """Capture anything at once, find it again, get it back as cited summaries."""
+        if show_version:
+            sys.stdout.write(f"{version('komorebi-mcp')}\n")
+            raise typer.Exit
+
+    application.callback(invoke_without_command=True)(main)
+    asked = arguments[0]
+    for name, place in COMMANDS.items():
+        if asked == name or asked not in COMMANDS:
+            module, function = place.split(":")
+            application.command(name)(getattr(_loaded(module), function))
+    application(args=arguments, prog_name="komorebi-mcp")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,23 @@
+"""Options that several commands have in common."""
+
+from typing import Annotated
+
+import typer
+
+from komorebi_mcp.domain.captures import Kind, Status
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in the shape the MCP tool gives.")]
+Project = Annotated[str | None, typer.Option(help="Only this project.")]
+OfStatus = Annotated[
+    Status | None, typer.Option(help="Only this status; archived ones show only when asked for.")
+]
+OfKind = Annotated[Kind | None, typer.Option(help="Only this kind.")]
+WithTags = Annotated[
+    list[str] | None, typer.Option("--tag", help="Only with this tag; repeat it for several.")
+]
+Since = Annotated[
+    str | None, typer.Option(help="From this ISO 8601 date or time on, UTC unless it says otherwise.")
+]
+Until = Annotated[str | None, typer.Option(help="Before this ISO 8601 date or time.")]
+Limit = Annotated[int | None, typer.Option(help="At most so many (20 unless told, at most 100).")]
+Cursor = Annotated[str | None, typer.Option(help="Where the page before said that the next one begins.")]

@@ -1,0 +1,51 @@
+"""The server over either transport, from its settings to its end."""
+
+import sys
+from typing import Any
+
+import anyio
+
+from komorebi_mcp.app import open_app
+from komorebi_mcp.cli.logs import configure_logs
+from komorebi_mcp.settings import Settings, load_settings
+from komorebi_mcp.surface.server import build_server
+from komorebi_mcp.surface.stdio import serve_stdio
+
+
+def run_stdio() -> None:
+    """Serves the client at stdin and stdout."""
+    anyio.run(_stdio, _prepared(), backend_options=_event_loop())
+
+
+def run_http(host: str, port: int) -> None:
+    """Serves clients over HTTP."""
+    anyio.run(_http, _prepared(), host, port, backend_options=_event_loop())
+
+
+def _prepared() -> Settings:
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _event_loop() -> dict[str, Any]:
+    """What makes anyio use uvloop where there is one: with it, a message costs half."""
+    return {"use_uvloop": sys.platform != "win32" and sys.implementation.name == "cpython"}
+
+
+async def _stdio(settings: Settings) -> None:
+    async with open_app(settings) as app:
+        await serve_stdio(build_server(app))
+
+
+async def _http(settings: Settings, host: str, port: int) -> None:
+    # Serving over stdio does without the HTTP server.
+    from komorebi_mcp.surface.http import serve_http  # noqa: PLC0415
+
+    async with open_app(settings) as app:
+        await serve_http(build_server(app), host=host, port=port, version=app.version, on_listening=_announce)
+
+
+def _announce(url: str) -> None:
+    sys.stderr.write(f"Listening on {url}\n")
+    sys.stderr.flush()

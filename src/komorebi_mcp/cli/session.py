@@ -1,0 +1,57 @@
+"""A command's way into the application: arguments checked, and everything opened in this process."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import anyio
+import typer
+from pydantic import ValidationError
+
+from komorebi_mcp.app import App, open_app
+from komorebi_mcp.cli.logs import configure_logs
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.settings import Settings, load_settings
+from komorebi_mcp.surface.replies import invalid_arguments
+from komorebi_mcp.surface.tools.record import Tool
+
+FAILED: Final = 1
+USAGE: Final = 2
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Model)
+
+
+def run(work: Callable[[App], Awaitable[T]]) -> T:
+    """What `work` gives back.
+
+    Raises:
+        KomorebiError: It could not be done; the task group of the application may have wrapped it.
+    """
+    return anyio.run(partial(_within, ready_settings(), work))
+
+
+def ready_settings() -> Settings:
+    """The settings; from here on logs go to stderr.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    return settings
+
+
+def arguments(tool: Tool[A], **given: Any) -> A:
+    """The tool's arguments, checked as a client's are; wrong ones end the command with status 2."""
+    present = {name: value for name, value in given.items() if value is not None}
+    try:
+        return tool.arguments.model_validate(present)
+    except ValidationError as error:
+        typer.echo(f"komorebi-mcp: {invalid_arguments(tool.name, error, tool.demands)}", err=True)
+        raise typer.Exit(USAGE) from None
+
+
+async def _within(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
+    async with open_app(settings) as app:
+        return await work(app)

@@ -1,0 +1,76 @@
+"""Calls of our own tools: arguments checked once, errors told, results in both forms."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import ResourceUpdated, SubscriptionBus
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+)
+from pydantic import ValidationError
+
+from komorebi_mcp.app import App
+from komorebi_mcp.errors import KomorebiError
+from komorebi_mcp.surface.pages import page_of
+from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.replies import internal_tool_error, invalid_arguments, tool_error, unknown_name
+from komorebi_mcp.surface.tools.own import OWN_TOOLS
+from komorebi_mcp.surface.tools.record import Call, Reply
+
+_CallTool = Callable[
+    [ServerRequestContext[App, Any], CallToolRequestParams], Awaitable[CallToolResult | InputRequiredResult]
+]
+
+_DEFINITIONS = [tool.definition for tool in OWN_TOOLS.values()]
+
+
+async def list_tools(
+    ctx: ServerRequestContext[App, Any],  # noqa: ARG001 - the SDK's signature of a handler.
+    params: PaginatedRequestParams | None,
+) -> ListToolsResult:
+    tools, next_cursor = page_of(_DEFINITIONS, params.cursor if params else None)
+    return ListToolsResult(tools=tools, next_cursor=next_cursor)
+
+
+def tool_caller(events: SubscriptionBus) -> _CallTool:
+    """The handler of `tools/call`, which announces on `events` what a call has changed."""
+
+    async def call_tool(
+        ctx: ServerRequestContext[App, Any], params: CallToolRequestParams
+    ) -> CallToolResult | InputRequiredResult:
+        reply = await _reply(ctx, params)
+        if not isinstance(reply, Reply):
+            return reply
+        for uri in reply.changed:
+            await events.publish(ResourceUpdated(uri=uri))
+        return CallToolResult(
+            content=[TextContent(type="text", text=reply.text), *reply.links],
+            structured_content=reply.structured.model_dump(mode="json"),
+        )
+
+    return call_tool
+
+
+async def _reply(
+    ctx: ServerRequestContext[App, Any], params: CallToolRequestParams
+) -> Reply | CallToolResult | InputRequiredResult:
+    """What the tool gives, or what is wrong with the call."""
+    tool = OWN_TOOLS.get(params.name)
+    if tool is None:
+        raise unknown_name("tool", params.name, list(OWN_TOOLS), listing="tools/list")
+    try:
+        arguments = tool.arguments.model_validate(params.arguments or {})
+    except ValidationError as error:
+        return tool_error(invalid_arguments(tool.name, error, tool.demands))
+    try:
+        return await tool.run(Call(ctx.lifespan_context, owner_of(ctx), ctx, params), arguments)
+    except KomorebiError as error:
+        return tool_error(error)
+    except Exception:  # noqa: BLE001 - the surface's boundary; it is logged with its traceback.
+        return internal_tool_error(tool.name)

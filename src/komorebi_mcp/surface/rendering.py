@@ -1,0 +1,64 @@
+"""Results as compact Markdown, for models and people; programs have the structured form."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from komorebi_mcp.domain.captures import CaptureOverview
+from komorebi_mcp.domain.search import Hit
+from komorebi_mcp.domain.summaries import Summary
+
+_BACKTICKS = re.compile(r"`{3,}")
+
+
+def moment(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M}Z"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def overview(capture: CaptureOverview) -> str:
+    filed = [capture.project or "unfiled", capture.kind, capture.status, moment(capture.created_at)]
+    filed += [f"#{tag}" for tag in capture.tags]
+    return f"- **{capture.title}** ({', '.join(filed)})\n  id {capture.id}\n  {capture.snippet}"
+
+
+def hit(found: Hit) -> str:
+    filed = f"{found.project or 'unfiled'}, {moment(found.created_at)}, score {found.score:.3g}"
+    return f"- **{found.title}** ({filed})\n  id {found.id}\n  {found.snippet}"
+
+
+def fenced(content: str) -> str:
+    """The content between fences that nothing in it can close, so that it cannot pass for words of ours."""
+    longest = max((len(run) for run in _BACKTICKS.findall(content)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}text\n{content}\n{fence}"
+
+
+def cited(summary: Summary) -> str:
+    """The summary's sentences, each with the numbers of its sources, and the sources below."""
+    numbers: dict[str, int] = {}
+    lines: list[str] = []
+    for sentence in summary.sentences:
+        marks = [str(numbers.setdefault(source, len(numbers) + 1)) for source in sentence.sources]
+        lines.append(f"- {sentence.text} [{', '.join(marks)}]")
+    sources = [f"[{number}] {capture_id}" for capture_id, number in numbers.items()]
+    return (
+        "\n".join([*lines, "", "Sources:", *sources])
+        if sources
+        else "There is nothing to tell in so few tokens."
+    )
+
+
+def paragraphs(parts: Iterable[str | None]) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def not_found(missing: Sequence[str]) -> str | None:
+    return f"Not found: {', '.join(missing)}" if missing else None
+
+
+def next_page(cursor: str | None) -> str | None:
+    return f"There is more: repeat the call with cursor {cursor}" if cursor else None

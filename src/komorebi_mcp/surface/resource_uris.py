@@ -1,0 +1,14 @@
+"""URIs of the resources that are not one capture or one summary."""
+
+from typing import Final
+
+from komorebi_mcp.domain.ids import brief_uri, project_uri
+
+ROOT: Final = "komorebi://"
+INBOX_URI: Final = f"{ROOT}inbox"
+PROJECTS_URI: Final = f"{ROOT}projects"
+
+
+def project_uris(name: str | None) -> tuple[str, ...]:
+    """What is different once something in the project is; nothing without one."""
+    return (PROJECTS_URI, project_uri(name), brief_uri(name)) if name else ()

@@ -1,0 +1,181 @@
+"""What clients can attach: captures, summaries and projects as JSON under `komorebi://`."""
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from mcp.server.context import ServerRequestContext
+from mcp_types import (
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    TextResourceContents,
+)
+
+from komorebi_mcp.app import App
+from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX, CaptureFilter, Status
+from komorebi_mcp.domain.ids import brief_uri, capture_uri, parse_capture_id, summary_uri
+from komorebi_mcp.domain.pages import LIMIT_MAX
+from komorebi_mcp.domain.summaries import Summary
+from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
+from komorebi_mcp.surface.pages import PAGE_ITEMS, page_of
+from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.replies import resource_error
+from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, ROOT
+from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow
+from komorebi_mcp.surface.tools.projects import ChangedProject, ProjectList, ProjectRow
+
+_JSON = "application/json"
+
+_FIXED = [
+    Resource(
+        uri=INBOX_URI,
+        name="inbox",
+        title="Inbox",
+        description="The newest captures that are not yet enriched.",
+        mime_type=_JSON,
+    ),
+    Resource(
+        uri=PROJECTS_URI,
+        name="projects",
+        title="Projects",
+        description="The projects there are, the last changed first.",
+        mime_type=_JSON,
+    ),
+]
+
+_TEMPLATES = [
+    ResourceTemplate(
+        uri_template=f"{ROOT}captures/{{id}}",
+        name="capture",
+        title="Capture",
+        description="One capture whole.",
+        mime_type=_JSON,
+    ),
+    ResourceTemplate(
+        uri_template=f"{ROOT}summaries/{{id}}",
+        name="summary",
+        title="Summary",
+        description="A summary with its sentences, their sources and the summaries it was made from.",
+        mime_type=_JSON,
+    ),
+    ResourceTemplate(
+        uri_template=f"{ROOT}projects/{{name}}",
+        name="project",
+        title="Project",
+        description="One project.",
+        mime_type=_JSON,
+    ),
+    ResourceTemplate(
+        uri_template=f"{ROOT}projects/{{name}}/brief",
+        name="brief",
+        title="Project brief",
+        description="A project's summary as of now.",
+        mime_type=_JSON,
+    ),
+]
+
+
+async def list_resources(
+    ctx: ServerRequestContext[App, Any], params: PaginatedRequestParams | None
+) -> ListResourcesResult:
+    """The inbox, the projects, and the brief of every project that holds something."""
+    cursor = params.cursor if params else None
+    page = await ctx.lifespan_context.organize.projects(owner_of(ctx), limit=PAGE_ITEMS, cursor=cursor)
+    briefs = [
+        Resource(
+            uri=brief_uri(project.name),
+            name=f"brief of {project.name}",
+            title=f"Brief: {project.name}",
+            mime_type=_JSON,
+        )
+        for project in page.items
+        if project.captures
+    ]
+    return ListResourcesResult(
+        resources=briefs if cursor else [*_FIXED, *briefs], next_cursor=page.next_cursor
+    )
+
+
+async def list_resource_templates(
+    ctx: ServerRequestContext[App, Any],  # noqa: ARG001 - the SDK's signature of a handler.
+    params: PaginatedRequestParams | None,
+) -> ListResourceTemplatesResult:
+    templates, next_cursor = page_of(_TEMPLATES, params.cursor if params else None)
+    return ListResourceTemplatesResult(resource_templates=templates, next_cursor=next_cursor)
+
+
+async def read_resource(
+    ctx: ServerRequestContext[App, Any], params: ReadResourceRequestParams
+) -> ReadResourceResult:
+    uri = params.uri
+    try:
+        content = await _read(ctx.lifespan_context, owner_of(ctx), uri)
+    except KomorebiError as error:
+        raise resource_error(error, uri=uri, protocol_version=ctx.protocol_version) from error
+    text = json.dumps(content, ensure_ascii=False)
+    return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=_JSON, text=text)])
+
+
+async def _read(app: App, owner: str, uri: str) -> dict[str, Any]:
+    path = uri.removeprefix(ROOT).split("/") if uri.startswith(ROOT) else []
+    match path:
+        case ["inbox"]:
+            page = await app.find.page(owner, CaptureFilter(statuses=(Status.INBOX,)), limit=LIMIT_MAX)
+            rows = tuple(CaptureRow.of(capture) for capture in page.items)
+            return CaptureList(captures=rows, next_cursor=page.next_cursor).model_dump(mode="json")
+        case ["captures", capture_id]:
+            return await _capture(app, owner, capture_id)
+        case ["summaries", summary_id]:
+            return _told(await app.summarize.get(owner, _summary_id(summary_id)))
+        case ["projects"]:
+            projects = await app.organize.projects(owner, limit=LIMIT_MAX)
+            listed = tuple(ProjectRow.of(project) for project in projects.items)
+            return ProjectList(projects=listed, next_cursor=projects.next_cursor).model_dump(mode="json")
+        case ["projects", name]:
+            return ChangedProject.of(await app.organize.project(owner, _name(name))).model_dump(mode="json")
+        case ["projects", name, "brief"]:
+            return _told(await app.summarize.brief(owner, _name(name)))
+        case _:
+            raise NotFound(
+                "There is no such resource. resources/list and resources/templates/list name them all."
+            )
+
+
+async def _capture(app: App, owner: str, capture_id: str) -> dict[str, Any]:
+    try:
+        wanted = parse_capture_id(capture_id)
+    except InvalidInput:
+        raise NotFound(
+            "That is not a capture's id. Call list_captures or search_captures to get one."
+        ) from None
+    # A byte is at most a token, so this much holds any content whole, with its entities.
+    read = await app.find.read(owner, [wanted], max_tokens=2 * CONTENT_BYTES_MAX)
+    capture = read.captures[0]
+    return {"uri": capture_uri(capture.id), **capture.model_dump(mode="json")}
+
+
+def _summary_id(text: str) -> str:
+    try:
+        return parse_capture_id(text)
+    except InvalidInput:
+        raise NotFound("That is not a summary's id. Call summarize to make a summary.") from None
+
+
+def _name(quoted: str) -> str:
+    try:
+        return unquote(quoted, errors="strict")
+    except UnicodeDecodeError:
+        raise NotFound("No project has that name. Call list_projects for the names there are.") from None
+
+
+def _told(summary: Summary) -> dict[str, Any]:
+    told = summary.model_dump(mode="json")
+    told["uri"] = summary_uri(summary.id)
+    told["text"] = summary.text
+    told["children"] = [summary_uri(child) for child in summary.children]
+    return told

@@ -1,0 +1,83 @@
+"""The tool that tells in few words what captures say."""
+
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from komorebi_mcp.domain.captures import ProjectName
+from komorebi_mcp.domain.ids import summary_uri
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, MAX_TOKENS_MAX, Covers, Scope, Sentence, Summary
+from komorebi_mcp.services.find import QUERY_CHARS_MAX
+from komorebi_mcp.surface.arguments import Ids, Moment, check_window
+from komorebi_mcp.surface.rendering import cited, counted, paragraphs
+from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
+
+Words = Annotated[str, Field(min_length=1, max_length=QUERY_CHARS_MAX)]
+
+
+class SummarizeArguments(Model):
+    project: ProjectName | None = None
+    ids: Ids | None = None
+    query: Annotated[Words | None, Field(description="Only what matches")] = None
+    focus: Annotated[Words | None, Field(description="What matters most")] = None
+    since: Moment | None = None
+    until: Moment | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_MAX)] = MAX_TOKENS_DEFAULT
+    refresh: Annotated[bool, Field(description="Make it anew")] = False
+
+
+class CitedSummary(Result):
+    id: str
+    uri: str
+    text: str
+    sentences: tuple[Sentence, ...]
+    level: int
+    covers: Covers
+    method: str
+    rejected: int
+    truncated: bool
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        named = ("id", "text", "sentences", "level", "covers", "method", "rejected", "truncated")
+        return cls(**{name: getattr(summary, name) for name in named}, uri=summary_uri(summary.id))
+
+
+async def _run(call: Call, arguments: SummarizeArguments) -> Reply:
+    check_window(arguments.since, arguments.until)
+    scope = Scope(
+        project=arguments.project,
+        ids=arguments.ids or (),
+        query=arguments.query,
+        focus=arguments.focus,
+        since=arguments.since,
+        until=arguments.until,
+    )
+    summary = await call.app.summarize.summarize(
+        call.owner, scope, max_tokens=arguments.max_tokens, refresh=arguments.refresh
+    )
+    text = paragraphs(
+        [
+            f"Summary of {counted(summary.covers.captures, 'capture')} ({summary.method}):",
+            cited(summary),
+            "More was worth telling: repeat the call with a greater max_tokens."
+            if summary.truncated
+            else None,
+        ]
+    )
+    return Reply(CitedSummary.of(summary), text)
+
+
+SUMMARIZE = Tool(
+    name="summarize",
+    title="Summarize",
+    description=(
+        "What a project, some ids, a time window or the matches of a query say, in max_tokens. Every "
+        "sentence cites its captures; read_captures gives them whole."
+    ),
+    arguments=SummarizeArguments,
+    result=CitedSummary,
+    annotations=READS,
+    run=_run,
+)

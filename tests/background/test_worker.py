@@ -1,0 +1,138 @@
+"""Whatever happens to the worker, each capture is enriched or set aside with its reason."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from komorebi_mcp.background.worker import Worker
+from komorebi_mcp.domain.captures import (
+    Capture,
+    CaptureCreate,
+    CaptureUpdate,
+    Enrichment,
+    Status,
+)
+from komorebi_mcp.services.enrich import enrich
+from support.rooms import Rooms, open_rooms
+
+OWNER = "local"
+
+
+async def capture(rooms: Rooms, content: str, title: str | None = None) -> str:
+    return (await rooms.capture.capture(OWNER, CaptureCreate(content=content, title=title))).id
+
+
+async def read(rooms: Rooms, capture_id: str) -> Capture:
+    return (await rooms.find.read(OWNER, [capture_id])).captures[0]
+
+
+def poisoned(found: Capture) -> Enrichment:
+    if "poison" in found.content:
+        raise RuntimeError("the text itself")
+    return enrich(found)
+
+
+async def test_a_capture_moves_from_the_inbox_to_processed_with_what_was_found(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        plain = await capture(rooms, "# Release notes\nSee https://example.com/v2 for parse_config().")
+        given = await capture(rooms, "Some text", title="  My Title ")
+        await rooms.settle()
+        found = await read(rooms, plain)
+        assert found.status is Status.PROCESSED
+        assert found.title == "Release notes"
+        assert found.tokens
+        assert "https://example.com/v2" in {entity.value for entity in found.entities}
+        assert all(found.content[e.start : e.end] == e.value for e in found.entities)
+        assert (await read(rooms, given)).title == "  My Title "
+
+
+async def test_the_running_worker_is_woken_by_a_capture(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms, anyio.create_task_group() as background:
+        background.start_soon(rooms.worker.run)
+        capture_id = await capture(rooms, "wake up")
+        with anyio.fail_after(5):
+            while (await read(rooms, capture_id)).status is Status.INBOX:
+                await anyio.lowlevel.checkpoint()
+        background.cancel_scope.cancel()
+
+
+async def test_a_poison_capture_is_retried_later_and_later_then_set_aside_and_blocks_nobody(
+    tmp_path: Path,
+) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        worker = Worker(rooms.store, poisoned, clock=rooms.clock)
+        bad = await capture(rooms, "poison")
+        good = await capture(rooms, "bread")
+        attempts = 0
+        for _ in range(60):
+            attempts += await worker.work_once()
+            rooms.clock.advance(seconds=1)
+        assert (await read(rooms, good)).status is Status.PROCESSED
+        found = await read(rooms, bad)
+        assert found.status is Status.INBOX
+        assert found.failure == "RuntimeError in enrichment"
+        assert attempts == 5
+        async with rooms.store.work() as queue:
+            backlog = await queue.backlog()
+        assert (backlog.waiting, backlog.set_aside) == (0, 1)
+
+
+async def test_a_new_content_gives_a_capture_that_was_set_aside_another_chance(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        worker = Worker(rooms.store, poisoned, clock=rooms.clock)
+        bad = await capture(rooms, "poison")
+        for _ in range(60):
+            await worker.work_once()
+            rooms.clock.advance(seconds=1)
+        await rooms.organize.update(OWNER, [bad], CaptureUpdate(content="cured"))
+        await worker.work_once()
+        found = await read(rooms, bad)
+        assert (found.status, found.failure) == (Status.PROCESSED, None)
+
+
+async def test_a_capture_that_ends_the_process_each_time_is_set_aside(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        killer = await capture(rooms, "kills")
+        for _ in range(5):
+            async with rooms.store.work() as queue:
+                assert await queue.claim(limit=10, lease_s=60)
+            rooms.clock.advance(seconds=61)
+        await rooms.settle()
+        assert (await read(rooms, killer)).failure == "the process ended at every attempt"
+
+
+async def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        capture_id = await capture(rooms, "first text")
+        async with rooms.store.work() as queue:
+            (late,) = await queue.claim(limit=10, lease_s=60)
+        rooms.clock.advance(seconds=61)
+        async with rooms.store.work() as queue:
+            (current,) = await queue.claim(limit=10, lease_s=60)
+        async with rooms.store.write(OWNER) as transaction:
+            assert not await transaction.captures.enrich(late, enrich(late.capture))
+            assert await transaction.captures.enrich(current, enrich(current.capture))
+        assert (await read(rooms, capture_id)).status is Status.PROCESSED
+
+
+async def test_a_database_that_fails_for_a_while_does_not_end_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("komorebi_mcp.background.worker._POLL_S", 0.01)
+    async with open_rooms(tmp_path) as rooms, anyio.create_task_group() as background:
+        capture_id = await capture(rooms, "patient")
+        with closing(sqlite3.connect(tmp_path / "test.db")) as elsewhere:
+            elsewhere.execute("ALTER TABLE captures RENAME TO hidden")
+            failed = anyio.Event()
+            monkeypatch.setattr("komorebi_mcp.background.worker._log.exception", lambda *_: failed.set())
+            background.start_soon(rooms.worker.run)
+            with anyio.fail_after(5):
+                await failed.wait()
+            elsewhere.execute("ALTER TABLE hidden RENAME TO captures")
+        with anyio.fail_after(5):
+            while (await read(rooms, capture_id)).status is Status.INBOX:
+                await anyio.lowlevel.checkpoint()
+        background.cancel_scope.cancel()

@@ -1,0 +1,43 @@
+"""The demonstration and the load test end well when all is well, and loudly when it is not."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.documents import ROOT
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+TIMEOUT_S = 120
+
+
+def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, folder / "scripts" / script, *arguments],
+        capture_output=True, encoding="utf-8", timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_the_demo_walks_through_the_main_job() -> None:
+    done = run(ROOT, "demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "letter for letter" in " ".join(done.stdout.split())
+
+
+def test_the_demo_fails_when_a_step_does_not_hold(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    # The example server that the demo wants to call is not there.
+    done = run(tmp_path, "demo.py")
+    assert done.returncode == 1
+    assert "The demo stopped:" in done.stdout
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_the_hammer_finds_nothing_lost_doubled_or_altered(transport: str) -> None:
+    done = run(ROOT, "hammer.py", "--size", "60", "--transport", transport, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["captured"] == 60

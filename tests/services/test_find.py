@@ -1,0 +1,123 @@
+"""Lists, searches and reads stay within what was asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter
+from komorebi_mcp.domain.ids import new_id
+from komorebi_mcp.errors import InvalidInput, NotFound
+from komorebi_mcp.text.tokens import estimate_tokens
+from support.rooms import Rooms, open_rooms
+
+OWNER = "local"
+
+
+async def store(rooms: Rooms, *contents: str, **fields: str) -> list[str]:
+    ids = []
+    for content in contents:
+        receipt = await rooms.capture.capture(
+            OWNER, CaptureCreate.model_validate({"content": content, **fields})
+        )
+        ids.append(receipt.id)
+    return ids
+
+
+async def test_a_search_finds_an_enriched_and_a_waiting_capture_alike(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        early = await store(rooms, "The migration of the ledger failed.")
+        await rooms.settle()
+        late = await store(rooms, "Ledger migrations start again tomorrow.")
+        result = await rooms.find.search(OWNER, "ledger migration", CaptureFilter())
+        assert {hit.id for hit in result.hits} == {*early, *late}
+
+
+async def test_a_search_within_a_budget_says_what_it_left_out_and_goes_on_there(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, *(f"The quick fox number {n} jumps over the lazy dog." for n in range(12)))
+        await rooms.settle()
+        seen: list[str] = []
+        cursor = None
+        while True:
+            result = await rooms.find.search(
+                OWNER, "fox", CaptureFilter(), limit=10, max_tokens=400, cursor=cursor
+            )
+            assert sum(estimate_tokens(hit.title + hit.snippet) for hit in result.hits) <= 400
+            seen += [hit.id for hit in result.hits]
+            cursor = result.next_cursor
+            if cursor is None:
+                break
+            assert result.omitted > 0 or len(result.hits) == 10
+        assert sorted(seen) == sorted(ids)
+
+
+async def test_an_empty_query_says_what_to_do_instead(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        with pytest.raises(InvalidInput, match="list_captures"):
+            await rooms.find.search(OWNER, "  \n", CaptureFilter())
+
+
+async def test_a_long_capture_is_read_to_its_end_in_parts(tmp_path: Path) -> None:
+    content = "".join(f"Line {n}: größer, 漢字 and a 🦊.\n" for n in range(2_000))
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, content)
+        parts = []
+        offset: int | None = 0
+        while offset is not None:
+            result = await rooms.find.read(OWNER, ids, max_tokens=1_000, offset=offset)
+            parts.append(result.captures[0].content)
+            assert estimate_tokens(parts[-1]) <= 1_000
+            offset = result.next_offset
+        assert "".join(parts) == content
+        assert len(parts) > 10
+
+
+async def test_a_budget_too_small_for_one_character_still_gets_to_the_end(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, "🦊🦊")
+        first = await rooms.find.read(OWNER, ids, max_tokens=61)
+        assert first.next_offset == 1
+
+
+async def test_several_captures_share_one_budget_and_the_cut_ones_are_named(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, "a " * 400, "b " * 4_000, "c " * 400)
+        result = await rooms.find.read(OWNER, ids, max_tokens=1_000)
+        assert [capture.id for capture in result.captures] == ids
+        assert result.cut == (ids[1], ids[2])
+        assert result.next_offset is None
+
+
+async def test_unknown_ids_among_known_ones_are_reported_and_alone_are_an_error(tmp_path: Path) -> None:
+    unknown = new_id()
+    async with open_rooms(tmp_path) as rooms:
+        (known,) = await store(rooms, "here")
+        result = await rooms.find.read(OWNER, [unknown, known, known])
+        assert [capture.id for capture in result.captures] == [known]
+        assert result.missing == (unknown,)
+        with pytest.raises(NotFound, match="search_captures"):
+            await rooms.find.read(OWNER, [unknown])
+
+
+async def test_an_offset_beyond_the_end_or_with_several_ids_is_refused(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, "short", "shorter")
+        with pytest.raises(InvalidInput, match="5 characters"):
+            await rooms.find.read(OWNER, ids[:1], offset=5)
+        with pytest.raises(InvalidInput, match="one id"):
+            await rooms.find.read(OWNER, ids, offset=1)
+
+
+async def test_related_captures_come_with_the_words_they_share(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        (ledger, twin, _) = await store(
+            rooms,
+            "The ledger export timed out because the ledger database was locked.",
+            "Locked ledger database again; the export waits.",
+            "Bought bread and cheese.",
+        )
+        await rooms.settle()
+        result = await rooms.find.read(OWNER, [ledger], related=True)
+        (related,) = result.related[ledger]
+        assert related.id == twin
+        assert any("ledger" in word.lower() for word in related.shared)

@@ -1,0 +1,57 @@
+"""A client of the SDK, in memory, on the real application over a real SQLite file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from mcp import Client
+from mcp.client.session import ElicitationFnT
+from mcp_types import CallToolResult, TextContent
+
+from komorebi_mcp.app import App, open_app
+from komorebi_mcp.settings import Settings
+from komorebi_mcp.surface.server import build_server
+
+MODES: Final = ("legacy", "auto")
+"""The SDK's words for the handshake era and, with a server that has it, the modern one."""
+
+
+@asynccontextmanager
+async def open_application(folder: Path) -> AsyncIterator[App]:
+    async with open_app(Settings(home=folder, database_url=f"sqlite+aiosqlite:///{folder}/test.db")) as app:
+        yield app
+
+
+@asynccontextmanager
+async def open_client(
+    folder: Path, *, mode: str = "auto", elicitation: ElicitationFnT | None = None
+) -> AsyncIterator[Client]:
+    async with (
+        open_application(folder) as app,
+        Client(build_server(app), mode=mode, cache=None, elicitation_callback=elicitation) as client,
+    ):
+        yield client
+
+
+async def call(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    """The structured result of a call that must succeed."""
+    result = await client.call_tool(tool, arguments)
+    assert isinstance(result, CallToolResult)
+    assert not result.is_error, text_of(result)
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
+
+
+async def refused(client: Client, tool: str, /, **arguments: Any) -> str:
+    """The text of a call that must be answered with a tool error."""
+    result = await client.call_tool(tool, arguments)
+    assert isinstance(result, CallToolResult)
+    assert result.is_error, text_of(result)
+    assert result.structured_content is None
+    return text_of(result)
+
+
+def text_of(result: CallToolResult) -> str:
+    (text,) = [block.text for block in result.content if isinstance(block, TextContent)]
+    return text

@@ -1,0 +1,56 @@
+"""The services on a real SQLite file, without transports."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from komorebi_mcp.background.worker import Worker
+from komorebi_mcp.services.capture import CaptureService
+from komorebi_mcp.services.enrich import enrich
+from komorebi_mcp.services.find import Find
+from komorebi_mcp.services.organize import Organize
+from komorebi_mcp.services.summarize import Summarize
+from komorebi_mcp.storage.store import Store, open_store
+from support.clock import StillClock
+
+
+@dataclass(frozen=True)
+class Rooms:
+    store: Store
+    capture: CaptureService
+    worker: Worker
+    find: Find
+    organize: Organize
+    summarize: Summarize
+    clock: StillClock
+
+    async def settle(self) -> None:
+        """Enriches all that waits."""
+        while await self.worker.work_once():
+            pass
+
+
+@asynccontextmanager
+async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
+    """Every service over `folder`/test.db; the worker works only when `settle` says so."""
+    clock = StillClock()
+    async with (
+        open_store(f"sqlite+aiosqlite:///{folder}/test.db", clock=clock) as store,
+        anyio.create_task_group() as background,
+    ):
+        worker = Worker(store, enrich, clock=clock)
+        capture = CaptureService(store, secrets="redact", on_stored=worker.wake)
+        background.start_soon(capture.run)
+        yield Rooms(
+            store=store,
+            capture=capture,
+            worker=worker,
+            find=Find(store),
+            organize=Organize(store, secrets="redact", on_stored=worker.wake),
+            summarize=Summarize(store),
+            clock=clock,
+        )
+        background.cancel_scope.cancel()

@@ -1,0 +1,75 @@
+"""What a client is shown, word for word, and what it costs a model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inline_snapshot import external_file, snapshot
+from mcp_types import Icon
+
+from komorebi_mcp.surface.server import INSTRUCTIONS
+from komorebi_mcp.surface.tools.own import OWN_TOOLS
+from komorebi_mcp.text.tokens import estimate_tokens
+from support.connections import MODES, open_client
+
+TOOLS_TOKENS_MAX = 2_200
+"""Leaves room for the tools still to come under the 3,000 of the design."""
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_tools_are_these_in_both_eras(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        listed = await client.list_tools()
+        assert listed.next_cursor is None
+        tools = [tool.model_dump(by_alias=True, mode="json", exclude_none=True) for tool in listed.tools]
+        assert tools == external_file("tools.json")
+
+
+def test_the_tools_cost_a_model_few_tokens() -> None:
+    definitions = [
+        tool.definition.model_dump(by_alias=True, mode="json", exclude_none=True)
+        for tool in OWN_TOOLS.values()
+    ]
+    assert estimate_tokens(json.dumps(definitions, separators=(",", ":"))) <= TOOLS_TOKENS_MAX
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_server_says_what_it_is(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        info = client.server_info
+        assert info is not None
+        assert (info.name, info.title, info.version) == ("komorebi", "Komorebi", "0.1.0")
+        (icon,) = info.icons or [Icon(src="")]
+        assert icon.src.startswith("data:image/svg+xml,")
+        assert client.instructions == INSTRUCTIONS
+        assert len(INSTRUCTIONS) < 600
+
+
+async def test_each_era_is_told_only_what_it_can_use(tmp_path: Path) -> None:
+    capabilities: dict[str, Any] = {}
+    for mode in MODES:
+        async with open_client(tmp_path, mode=mode) as client:
+            told = client.server_capabilities.model_dump(by_alias=True, mode="json", exclude_none=True)
+            capabilities[mode] = told
+    assert capabilities == snapshot(
+        {
+            "legacy": {
+                "prompts": {"listChanged": False},
+                "resources": {"subscribe": False, "listChanged": False},
+                "tools": {"listChanged": False},
+            },
+            "auto": {
+                "prompts": {"listChanged": True},
+                "resources": {"subscribe": True, "listChanged": True},
+                "tools": {"listChanged": True},
+            },
+        }
+    )
+
+
+def test_every_argument_of_every_tool_is_in_the_schema_that_errors_are_told_in() -> None:
+    for tool in OWN_TOOLS.values():
+        shown = tool.definition.input_schema["properties"]
+        assert set(shown) == set(tool.demands["properties"]) == set(tool.arguments.model_fields)
+        assert tool.definition.input_schema["additionalProperties"] is False
