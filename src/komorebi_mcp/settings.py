@@ -79,7 +79,7 @@ def load_settings() -> Settings:
     home = os.environ.get(f"{_PREFIX}HOME")
     folder = Path(home).expanduser() if home else platformdirs.user_data_path("komorebi-mcp", appauthor=False)
     try:
-        return Settings(_env_file=folder / "komorebi.env")  # type: ignore[call-arg]  # pydantic-settings adds it.
+        return Settings(_env_file=folder / "komorebi.env")
     except ValidationError as error:
         first = error.errors()[0]
         name = f"{_PREFIX}{'_'.join(str(part) for part in first['loc'])}".upper()

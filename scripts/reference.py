@@ -1,0 +1,235 @@
+"""Writes docs/reference/ from the code: tools, settings and commands as they are.
+
+`--check` writes nothing and ends with status 1 if a page is not what it would write.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from importlib import import_module
+from inspect import cleandoc, signature
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from pydantic.fields import FieldInfo
+from typer.models import ArgumentInfo
+
+from komorebi_mcp.cli.main import COMMANDS
+from komorebi_mcp.settings import Settings
+from komorebi_mcp.surface.tools.own import OWN_TOOLS
+from komorebi_mcp.surface.tools.record import Tool
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+_MADE = "<!-- Made by scripts/reference.py from the code; change it there. -->"
+_TOOLS = """\
+What an MCP client sees in `tools/list`. Arguments go by name; one that a tool does not know is refused by
+name, never ignored. Where several ids are given and some are not there, the result names those under
+`missing`. Tools of upstreams stand beside these as `UPSTREAM__TOOL`."""
+_SETTINGS = """\
+Environment variables, or lines `NAME=value` in the file `komorebi.env` in the home. A variable beats the
+file. `komorebi-mcp doctor` shows what is in force."""
+_CLI = """\
+Without arguments `komorebi-mcp` is the stdio server when a client has started it, and shows its help in a
+terminal. Errors are one line on stderr; the status is 1 when something could not be done and 2 when the
+command was wrong. `komorebi-mcp COMMAND --help` tells the same as this page."""
+
+
+def tools_page() -> str:
+    parts = [
+        "# Tools",
+        _MADE,
+        _TOOLS,
+    ]
+    parts += [_tool(tool) for tool in OWN_TOOLS.values()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tool(tool: Tool[Any]) -> str:
+    required = tool.demands.get("required", ())
+    rows = [
+        (
+            f"`{name}`" + ("" if name in required else "?"),
+            _type(schema),
+            _default(schema),
+            schema.get("description", ""),
+        )
+        for name, schema in tool.demands["properties"].items()
+    ]
+    output = tool.definition.output_schema or {}
+    results = [
+        (f"`{name}`" + ("" if name in output.get("required", ()) else "?"), _type(schema))
+        for name, schema in output.get("properties", {}).items()
+    ]
+    hints = tool.annotations.model_dump(exclude_none=True)
+    said = ", ".join(
+        f"{name.removesuffix('_hint').replace('_', ' ')}: {'yes' if on else 'no'}"
+        for name, on in hints.items()
+    )
+    return "\n\n".join(
+        [
+            f"## `{tool.name}`",
+            f"{tool.description}",
+            _table(("argument", "type", "default", ""), rows),
+            _table(("result", "type"), results),
+            f"Hints: {said}.",
+        ]
+    )
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A JSON Schema in few words: 'list of texts, at most 32'."""
+    if "enum" in schema:
+        return " ".join(f"`{value}`" for value in schema["enum"])
+    kind = schema.get("type", "any")
+    if isinstance(kind, list):
+        return " or ".join(_type({**schema, "type": one}) for one in kind)
+    match kind:
+        case "string":
+            words = "text"
+        case "array":
+            return f"list{_limits(schema).replace(',', ' of', 1)}: {_type(schema.get('items', {}))}"
+        case "object":
+            fields = schema.get("properties") or dict.fromkeys(schema.get("required", ()))
+            words = f"object of {', '.join(f'`{name}`' for name in fields)}" if fields else "object"
+        case _:
+            words = str(kind)
+    return words + _limits(schema)
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    least = schema.get("minimum", schema.get("minItems", schema.get("minLength")))
+    most = schema.get("maximum", schema.get("maxItems", schema.get("maxLength")))
+    unit = " characters" if "maxLength" in schema else ""
+    if least is not None and most is not None:
+        return f", {least:,} to {most:,}{unit}"
+    return (
+        f", at most {most:,}{unit}"
+        if most is not None
+        else f", at least {least:,}{unit}"
+        if least is not None
+        else ""
+    )
+
+
+def _default(schema: dict[str, Any]) -> str:
+    default = schema.get("default")
+    return (
+        ""
+        if default in (None, [], "")
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
+
+
+def settings_page() -> str:
+    prefix = Settings.model_config["env_prefix"]
+    rows = [
+        (f"`{prefix}{name.upper()}`", _choices(field), _setting_default(field), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    return (
+        "\n\n".join(
+            [
+                "# Settings",
+                _MADE,
+                _SETTINGS,
+                _table(("variable", "values", "default", ""), rows),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _choices(field: FieldInfo) -> str:
+    values = getattr(field.annotation, "__args__", None)
+    if values:
+        return " ".join(f"`{value}`" for value in values)
+    return "path" if field.annotation is Path else "text"
+
+
+def _setting_default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "the system's folder for user data, on Linux `~/.local/share/komorebi-mcp`"
+    return f"`{field.default}`" if field.default not in ("", Path()) else ""
+
+
+def cli_page() -> str:
+    parts = [
+        "# Command line",
+        _MADE,
+        _CLI,
+    ]
+    parts += [_command(name, place) for name, place in COMMANDS.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, place: str) -> str:
+    module, function_name = place.split(":")
+    function = getattr(import_module(module), function_name)
+    hints = get_type_hints(function, include_extras=True)
+    usage = [f"komorebi-mcp {name}"]
+    rows: list[tuple[str, str, str]] = []
+    for parameter in signature(function).parameters.values():
+        annotation, about = get_args(hints[parameter.name])[:2]
+        if isinstance(about, ArgumentInfo):
+            usage.append(parameter.name.upper())
+            rows.append((f"`{parameter.name.upper()}`", about.help or "", _values(annotation, None)))
+        else:
+            flags = " ".join(
+                f"`{flag}`" for flag in about.param_decls or [f"--{parameter.name.replace('_', '-')}"]
+            )
+            rows.append((flags, about.help or "", _values(annotation, parameter.default)))
+    usage.append("[OPTIONS]")
+    about_it = cleandoc(function.__doc__ or "")
+    return "\n\n".join([f"## `{name}`", about_it, f"    {' '.join(usage)}", _table(("", "", "values"), rows)])
+
+
+def _values(annotation: Any, default: Any) -> str:
+    """What may be given, for a type such as `Kind`, `int | None` or `list[str] | None`."""
+    options = [one for one in get_args(annotation) or (annotation,) if one is not NoneType]
+    kind = get_args(options[0])[0] if get_args(options[0]) else options[0]
+    shown = f"; default `{getattr(default, 'value', default)}`" if default not in (None, False) else ""
+    if kind is bool:
+        return ""
+    if issubclass(kind, Enum):
+        return " ".join(f"`{choice.value}`" for choice in kind) + shown
+    return ("number" if kind is int else "text") + shown
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "tools.md": tools_page,
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+}
+
+
+def stale_pages() -> Iterator[Path]:
+    """Pages that are missing or not what the code says."""
+    for name, make in PAGES.items():
+        page = FOLDER / name
+        if not page.exists() or page.read_text(encoding="utf-8") != make():
+            yield page
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Writes docs/reference/ from the code.")
+    parser.add_argument("--check", action="store_true", help="write nothing, tell what is stale")
+    if parser.parse_args().check:
+        stale = list(stale_pages())
+        for page in stale:
+            print(f"{page} is stale; run scripts/reference.py")
+        return 1 if stale else 0
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        (FOLDER / name).write_text(make(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

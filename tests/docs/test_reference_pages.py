@@ -1,0 +1,61 @@
+"""Every tool, setting and command is documented, and the pages made from the code are fresh."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from komorebi_mcp.cli.main import COMMANDS
+from komorebi_mcp.settings import Settings
+from komorebi_mcp.surface.tools.own import OWN_TOOLS
+from support.documents import ROOT, documents
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def test_the_reference_pages_say_what_the_code_says() -> None:
+    script = ROOT / "scripts" / "reference.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("tool", OWN_TOOLS)
+def test_the_readme_names_the_tool(tool: str) -> None:
+    assert f"`{tool}`" in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_is_in_the_reference(command: str) -> None:
+    assert f"## `{command}`" in (REFERENCE / "cli.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("setting", Settings.model_fields)
+def test_the_setting_is_in_the_reference(setting: str) -> None:
+    assert f"`KOMOREBI_{setting.upper()}`" in (REFERENCE / "settings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("setting", Settings.model_fields)
+def test_the_setting_says_what_it_is_for(setting: str) -> None:
+    assert Settings.model_fields[setting].description
+
+
+def test_the_documents_name_no_setting_that_is_not_there() -> None:
+    known = {f"KOMOREBI_{name.upper()}" for name in Settings.model_fields}
+    for page in documents():
+        if page.name == "DESIGN.md":
+            continue
+        words = page.read_text(encoding="utf-8").replace("`", " ").replace("=", " ").replace('"', " ").split()
+        assert {word.strip(".,;:()") for word in words if word.startswith("KOMOREBI_")} <= known, page
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released_and_none_for_another_version() -> None:
+    headings = [
+        line
+        for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("## ")
+    ]
+    assert headings[0] == "## [Unreleased]"
+    released = [heading.split("]")[0].removeprefix("## [") for heading in headings[1:]]
+    assert all(release <= version("komorebi-mcp") for release in released)
