@@ -15,6 +15,7 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.enrich import enrich
+from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.summarize import Summarize
@@ -31,6 +32,7 @@ class App:
     settings: Settings
     version: str
     store: Store
+    events: Events
     capture: CaptureService
     find: Find
     organize: Organize
@@ -52,17 +54,24 @@ async def open_app(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterat
         anyio.create_task_group() as background,
         open_upstreams(upstreams_config) as upstreams,
     ):
-        worker = Worker(store, enrich, clock=clock)
-        capture = CaptureService(store, secrets=settings.secrets, on_stored=worker.wake)
+        events = Events()
+        worker = Worker(store, enrich, clock=clock, announce=events.publish)
+
+        def announce(change: Change) -> None:
+            worker.wake()
+            events.publish(change)
+
+        capture = CaptureService(store, secrets=settings.secrets, announce=announce)
         background.start_soon(capture.run)
         background.start_soon(worker.run)
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),
             store=store,
+            events=events,
             capture=capture,
             find=Find(store),
-            organize=Organize(store, secrets=settings.secrets, on_stored=worker.wake),
+            organize=Organize(store, secrets=settings.secrets, announce=announce),
             summarize=Summarize(store),
             aggregate=Aggregate(upstreams),
         )

@@ -63,7 +63,7 @@ async def test_a_poison_capture_is_retried_later_and_later_then_set_aside_and_bl
     tmp_path: Path,
 ) -> None:
     async with open_rooms(tmp_path) as rooms:
-        worker = Worker(rooms.store, poisoned, clock=rooms.clock)
+        worker = Worker(rooms.store, poisoned, clock=rooms.clock, announce=lambda _: None)
         bad = await capture(rooms, "poison")
         good = await capture(rooms, "bread")
         attempts = 0
@@ -82,7 +82,7 @@ async def test_a_poison_capture_is_retried_later_and_later_then_set_aside_and_bl
 
 async def test_a_new_content_gives_a_capture_that_was_set_aside_another_chance(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
-        worker = Worker(rooms.store, poisoned, clock=rooms.clock)
+        worker = Worker(rooms.store, poisoned, clock=rooms.clock, announce=lambda _: None)
         bad = await capture(rooms, "poison")
         for _ in range(60):
             await worker.work_once()

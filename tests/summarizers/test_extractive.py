@@ -229,6 +229,17 @@ def test_a_sentence_longer_than_the_budget_is_told_by_its_beginning() -> None:
     assert draft.truncated
 
 
+@pytest.mark.parametrize(
+    "text", ["8417000 is the port.", "端口8417000已经打开了好几天", "EXPORT-5521 failed."]
+)
+@pytest.mark.parametrize("max_tokens", range(6))
+def test_half_a_number_is_never_told(text: str, max_tokens: int) -> None:
+    for sentence in summarize([passage(text)], max_tokens=max_tokens).sentences:
+        assert not unsupported(sentence.text, [text])
+        assert "8417" not in sentence.text or "8417000" in sentence.text
+        assert "EXPORT" not in sentence.text or "EXPORT-5521" in sentence.text
+
+
 @pytest.mark.slow
 def test_a_large_scope_is_thinned_but_keeps_its_decisions() -> None:
     scope = passages(

@@ -75,6 +75,7 @@ def test_an_atom_without_backing_is_unsupported(sentence: str, atom: tuple[str, 
     ("sentence", "backing"),
     [
         ("It failed 37 times.", "It failed thirty-seven times."),
+        ("It took 3 days.", "It took three days."),
         ("There were twelve of them.", "There were 12 of them."),
         ("It cost 1200.5 dollars.", "It cost $1,200.50."),
         ("It ended on 8 May.", "It ended on 2023-05-08T12:00:00Z."),
@@ -85,6 +86,10 @@ def test_an_atom_without_backing_is_unsupported(sentence: str, atom: tuple[str, 
 )
 def test_the_same_thing_written_otherwise_is_backing(sentence: str, backing: str) -> None:
     assert unsupported(sentence, [backing]) == set()
+
+
+def test_the_end_of_a_number_is_not_a_day() -> None:
+    assert atoms("It cost $1,200.05 March or not.") >= {("number", "1200.05")}
 
 
 def test_the_day_must_be_the_same_and_the_year_where_both_give_one() -> None:

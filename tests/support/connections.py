@@ -11,7 +11,7 @@ from mcp_types import CallToolResult, TextContent
 
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.settings import Settings
-from komorebi_mcp.surface.server import build_server
+from komorebi_mcp.surface.server import open_server
 
 MODES: Final = ("legacy", "auto")
 """The SDK's words for the handshake era and, with a server that has it, the modern one."""
@@ -29,7 +29,8 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     async with (
         open_application(folder) as app,
-        Client(build_server(app), mode=mode, cache=None, elicitation_callback=elicitation) as client,
+        open_server(app) as server,
+        Client(server, mode=mode, cache=None, elicitation_callback=elicitation) as client,
     ):
         yield client
 

@@ -13,11 +13,11 @@ import anyio
 from mcp.client._memory import InMemoryTransport
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.server import Server
-from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent, Tool
 
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.surface.gateway import gateway_middleware
+from komorebi_mcp.surface.subscriptions import Subscriptions
 from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.pool import Upstreams, open_upstreams
 from komorebi_mcp.upstream.secrets import Secrets
@@ -117,8 +117,11 @@ async def gateway(
             on_call_tool=call_tool,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
         )
-        middleware = gateway_middleware(Aggregate(opened), {"own"}, server_info=server.server_info_stamp)
-        server.middleware.append(middleware)
-        tasks.start_soon(middleware.announce, InMemorySubscriptionBus())
+        aggregate = Aggregate(opened)
+        middleware = gateway_middleware(aggregate, {"own"}, server_info=server.server_info_stamp)
+        subscriptions = Subscriptions()
+        server.middleware.extend([subscriptions, middleware])
+        aggregate.on_change(subscriptions.tell_of_tools)
+        tasks.start_soon(subscriptions.run)
         yield server, opened
         tasks.cancel_scope.cancel()

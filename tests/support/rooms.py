@@ -10,6 +10,7 @@ import anyio
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.enrich import enrich
+from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.summarize import Summarize
@@ -41,15 +42,21 @@ async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
         open_store(f"sqlite+aiosqlite:///{folder}/test.db", clock=clock) as store,
         anyio.create_task_group() as background,
     ):
-        worker = Worker(store, enrich, clock=clock)
-        capture = CaptureService(store, secrets="redact", on_stored=worker.wake)
+        events = Events()
+        worker = Worker(store, enrich, clock=clock, announce=events.publish)
+
+        def announce(change: Change) -> None:
+            worker.wake()
+            events.publish(change)
+
+        capture = CaptureService(store, secrets="redact", announce=announce)
         background.start_soon(capture.run)
         yield Rooms(
             store=store,
             capture=capture,
             worker=worker,
             find=Find(store),
-            organize=Organize(store, secrets="redact", on_stored=worker.wake),
+            organize=Organize(store, secrets="redact", announce=announce),
             summarize=Summarize(store),
             clock=clock,
         )

@@ -1,4 +1,4 @@
-"""A modern client that listens is told which resources a call has changed."""
+"""Clients of both eras are told which resources have changed, and which lists."""
 
 from pathlib import Path
 from typing import Any
@@ -6,26 +6,50 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from mcp.client.subscriptions import ResourceUpdated
+from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
+from mcp_types import ResourceListChangedNotification, ResourceUpdatedNotification
 
-from komorebi_mcp.surface.server import build_server
+from komorebi_mcp.surface.server import open_server
 from support.connections import call, open_application
 
+CHANGES = [
+    ("capture", {"content": "New.", "project": "P"}, "komorebi://inbox"),
+    ("capture", {"content": "New.", "project": "P"}, "komorebi://projects/P/brief"),
+    ("update_captures", {"add_tags": ["t"]}, "{uri}"),
+    ("forget_captures", {"confirm": True}, "{uri}"),
+    ("update_project", {"name": "P", "goal": "g"}, "komorebi://projects/P"),
+]
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "subscribed"),
-    [
-        ("capture", {"content": "New.", "project": "P"}, "komorebi://inbox"),
-        ("capture", {"content": "New.", "project": "P"}, "komorebi://projects/P/brief"),
-        ("update_captures", {"add_tags": ["t"]}, "{uri}"),
-        ("forget_captures", {"confirm": True}, "{uri}"),
-        ("update_project", {"name": "P", "goal": "g"}, "komorebi://projects/P"),
-    ],
-)
-async def test_a_change_is_announced(
+
+class Heard:
+    """What the SDK's client was notified of."""
+
+    def __init__(self) -> None:
+        self.updated: list[str] = []
+        self.lists = 0
+        self.arrived = anyio.Event()
+
+    async def __call__(self, message: Any) -> None:
+        match message:
+            case ResourceUpdatedNotification():
+                self.updated.append(str(message.params.uri))
+            case ResourceListChangedNotification():
+                self.lists += 1
+            case _:
+                return
+        self.arrived.set()
+        self.arrived = anyio.Event()
+
+
+@pytest.mark.parametrize(("tool", "arguments", "subscribed"), CHANGES)
+async def test_a_modern_client_that_listens_is_told_of_a_change(
     tmp_path: Path, tool: str, arguments: dict[str, Any], subscribed: str
 ) -> None:
-    async with open_application(tmp_path) as app, Client(build_server(app), cache=None) as client:
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, cache=None) as client,
+    ):
         first = await call(client, "capture", content="First.", project="P")
         uri = subscribed.format(uri=first["uri"])
         if tool in {"update_captures", "forget_captures"}:
@@ -34,3 +58,74 @@ async def test_a_change_is_announced(
             async with client.listen(resource_subscriptions=[uri]) as events:
                 await call(client, tool, **arguments)
                 assert await anext(aiter(events)) == ResourceUpdated(uri=uri)
+
+
+@pytest.mark.parametrize(("tool", "arguments", "subscribed"), CHANGES)
+async def test_a_handshake_client_that_subscribed_is_told_of_a_change(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], subscribed: str
+) -> None:
+    heard = Heard()
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, mode="legacy", cache=None, message_handler=heard) as client,
+    ):
+        first = await call(client, "capture", content="First.", project="P")
+        uri = subscribed.format(uri=first["uri"])
+        if tool in {"update_captures", "forget_captures"}:
+            arguments = {**arguments, "ids": first["id"]}
+        await client.subscribe_resource(uri)
+        await call(client, tool, **arguments)
+        with anyio.fail_after(5):
+            while uri not in heard.updated:
+                await heard.arrived.wait()
+        assert set(heard.updated) == {uri}
+        await client.unsubscribe_resource(uri)
+
+
+async def test_a_receipt_is_followed_to_its_enrichment(tmp_path: Path) -> None:
+    heard = Heard()
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, mode="legacy", cache=None, message_handler=heard) as client,
+    ):
+        receipt = await call(client, "capture", content="Follow me.")
+        await client.subscribe_resource(receipt["uri"])
+        with anyio.fail_after(5):
+            while True:
+                read = await call(client, "read_captures", ids=receipt["id"])
+                if read["captures"][0]["status"] == "processed":
+                    break
+                await heard.arrived.wait()
+
+
+async def test_a_first_capture_of_a_project_changes_the_list_of_resources(tmp_path: Path) -> None:
+    heard = Heard()
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, mode="legacy", cache=None, message_handler=heard) as handshake,
+        Client(server, cache=None) as modern,
+        modern.listen(resources_list_changed=True) as events,
+    ):
+        assert handshake.server_capabilities.resources
+        assert handshake.server_capabilities.resources.list_changed
+        with anyio.fail_after(5):
+            await call(modern, "capture", content="one", project="New")
+            assert await anext(aiter(events)) == ResourcesListChanged()
+            while not heard.lists:
+                await heard.arrived.wait()
+        told = heard.lists
+        await call(modern, "capture", content="two", project="New")
+        await call(modern, "list_projects")
+        assert heard.lists == told
+
+
+async def test_a_client_that_left_is_forgotten(tmp_path: Path) -> None:
+    async with open_application(tmp_path) as app, open_server(app) as server:
+        async with Client(server, mode="legacy", cache=None) as client:
+            await client.subscribe_resource("komorebi://inbox")
+        async with Client(server, mode="legacy", cache=None) as other:
+            with anyio.fail_after(5):
+                await call(other, "capture", content="still served")

@@ -39,6 +39,11 @@ def test_a_cut_ends_behind_a_sentence_where_one_ends_near() -> None:
     assert cut_to_tokens("One two three four five six", 4) == "One two three"
 
 
+def test_a_number_is_not_cut_in_two_where_no_space_is_near() -> None:
+    assert cut_to_tokens("端口8417000已经", 3) == "端口"
+    assert cut_to_tokens("x" * 100, 3) == "x" * 12
+
+
 def test_what_is_shortened_says_so() -> None:
     assert shorten("one two three", 9) == "one two…"
     assert shorten("one", 9) == "one"

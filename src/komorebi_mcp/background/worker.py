@@ -15,6 +15,7 @@ import structlog
 from komorebi_mcp.domain.captures import Capture, Enrichment
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.storage.store import Store
 
 _CLAIM_MAX = 64
@@ -34,10 +35,13 @@ _log = structlog.get_logger(__name__)
 class Worker:
     """Enriches captures. `run` belongs in a task of the application; `wake` tells it that there is work."""
 
-    def __init__(self, store: Store, enrich: Callable[[Capture], Enrichment], *, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, enrich: Callable[[Capture], Enrichment], *, clock: Clock, announce: Announce
+    ) -> None:
         self._store = store
         self._enrich = enrich
         self._clock = clock
+        self._announce = announce
         self._wake = anyio.Event()
 
     def wake(self) -> None:
@@ -67,11 +71,20 @@ class Worker:
             if found is not None:
                 done.setdefault(job.owner, []).append((job, found))
         for owner, finished in done.items():
-            async with self._store.write(owner) as transaction:
-                for job, found in finished:
-                    if not await transaction.captures.enrich(job, found):
-                        _log.info("worker.lease_lost", capture=job.capture.id)
+            await self._finish(owner, finished)
         return bool(jobs)
+
+    async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:
+        enriched = []
+        async with self._store.write(owner) as transaction:
+            for job, found in finished:
+                if await transaction.captures.enrich(job, found):
+                    enriched.append(job.capture)
+                else:
+                    _log.info("worker.lease_lost", capture=job.capture.id)
+        captures = tuple(capture.id for capture in enriched)
+        projects = tuple({capture.project for capture in enriched if capture.project})
+        self._announce(Change(owner, captures, projects))
 
     async def _try(self, job: Job) -> Enrichment | None:
         """What was found out; None when it failed, and then the job has been given back or set aside."""

@@ -8,7 +8,7 @@ import anyio
 from komorebi_mcp.app import open_app
 from komorebi_mcp.cli.logs import configure_logs
 from komorebi_mcp.settings import Settings, load_settings
-from komorebi_mcp.surface.server import build_server
+from komorebi_mcp.surface.server import open_server
 from komorebi_mcp.surface.stdio import serve_stdio
 
 
@@ -34,16 +34,16 @@ def _event_loop() -> dict[str, Any]:
 
 
 async def _stdio(settings: Settings) -> None:
-    async with open_app(settings) as app:
-        await serve_stdio(build_server(app))
+    async with open_app(settings) as app, open_server(app) as server:
+        await serve_stdio(server)
 
 
 async def _http(settings: Settings, host: str, port: int) -> None:
     # Serving over stdio does without the HTTP server.
     from komorebi_mcp.surface.http import serve_http  # noqa: PLC0415
 
-    async with open_app(settings) as app:
-        await serve_http(build_server(app), host=host, port=port, version=app.version, on_listening=_announce)
+    async with open_app(settings) as app, open_server(app) as server:
+        await serve_http(server, host=host, port=port, version=app.version, on_listening=_announce)
 
 
 def _announce(url: str) -> None:

@@ -5,7 +5,6 @@ synchronization for many captures instead of one each.
 """
 
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ import structlog
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt
 from komorebi_mcp.errors import KomorebiError, StorageError, StorageUnavailable
 from komorebi_mcp.services.admit import SecretsPolicy, admit
+from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.storage.store import Store
 
 _BATCH_MAX = 256
@@ -44,10 +44,10 @@ class _Waiting:
 class CaptureService:
     """Takes texts in. `run` must be under way in a task of its own for `capture` to return."""
 
-    def __init__(self, store: Store, *, secrets: SecretsPolicy, on_stored: Callable[[], None]) -> None:
+    def __init__(self, store: Store, *, secrets: SecretsPolicy, announce: Announce) -> None:
         self._store = store
         self._secrets = secrets
-        self._on_stored = on_stored
+        self._announce = announce
         self._queue: deque[_Waiting] = deque()
         self._arrived = anyio.Event()
         self._stopped = False
@@ -124,7 +124,20 @@ class CaptureService:
         else:
             for waiting, receipt in zip(batch, receipts, strict=True):
                 waiting.settle(receipt)
-            self._on_stored()
+            self._announce(_change(batch, receipts))
+
+
+def _change(batch: list[_Waiting], receipts: list[Receipt]) -> Change:
+    created = [
+        (receipt.id, waiting.create.project)
+        for waiting, receipt in zip(batch, receipts, strict=True)
+        if receipt.created
+    ]
+    return Change(
+        batch[0].owner,
+        captures=tuple(capture_id for capture_id, _ in created),
+        projects=tuple(dict.fromkeys(project for _, project in created if project)),
+    )
 
 
 def _stopping() -> StorageUnavailable:

@@ -1,6 +1,6 @@
 """Organize: change, forget and group captures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from komorebi_mcp.domain.captures import Capture, CaptureUpdate
 from komorebi_mcp.domain.model import Model
@@ -8,6 +8,7 @@ from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.projects import Project, ProjectUpdate
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.services.admit import SecretsPolicy, admit
+from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.services.find import not_there
 from komorebi_mcp.storage.store import Store
 
@@ -32,10 +33,10 @@ class ForgetResult(Model):
 class Organize:
     """Changes what is stored."""
 
-    def __init__(self, store: Store, *, secrets: SecretsPolicy, on_stored: Callable[[], None]) -> None:
+    def __init__(self, store: Store, *, secrets: SecretsPolicy, announce: Announce) -> None:
         self._store = store
         self._secrets = secrets
-        self._on_stored = on_stored
+        self._announce = announce
 
     async def update(self, owner: str, ids: Sequence[str], change: CaptureUpdate) -> UpdateResult:
         """Changes all of these captures alike; a new content is enriched again.
@@ -55,9 +56,10 @@ class Organize:
             content, redactions = await admit(change.content, secrets=self._secrets)
             change = change.model_copy(update={"content": content, "redactions": redactions})
         async with self._store.write(owner) as transaction:
-            missing = not_there(wanted, await transaction.captures.get(wanted))
+            before = await transaction.captures.get(wanted)
+            missing = not_there(wanted, before)
             changed = await transaction.captures.update(wanted, change)
-        self._on_stored()
+        self._announce(_change(owner, [*before, *changed]))
         return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
 
     async def forget(self, owner: str, ids: Sequence[str]) -> ForgetResult:
@@ -68,9 +70,11 @@ class Organize:
         """
         wanted = list(dict.fromkeys(ids))
         async with self._store.write(owner) as transaction:
-            missing = not_there(wanted, await transaction.captures.get(wanted))
+            before = await transaction.captures.get(wanted)
+            missing = not_there(wanted, before)
             summaries = await transaction.summaries.forget_citing(wanted)
             forgotten = await transaction.captures.forget(wanted)
+        self._announce(_change(owner, before))
         return ForgetResult(forgotten=len(forgotten), summaries_refreshed=summaries, missing=missing)
 
     async def projects(
@@ -104,4 +108,14 @@ class Organize:
                 "Nothing is to change. Name at least one of new_name, description, goal and archived."
             )
         async with self._store.write(owner) as transaction:
-            return await transaction.projects.update(name, change)
+            project = await transaction.projects.update(name, change)
+        self._announce(Change(owner, projects=tuple({name, project.name})))
+        return project
+
+
+def _change(owner: str, captures: Sequence[Capture]) -> Change:
+    return Change(
+        owner,
+        captures=tuple({capture.id for capture in captures}),
+        projects=tuple({capture.project for capture in captures if capture.project}),
+    )

@@ -5,6 +5,7 @@ central ones; talk, which wanders, by those a fitted scorer expects in a summary
 answer it.
 """
 
+import re
 from collections.abc import Collection, Sequence
 
 from komorebi_mcp.domain.captures import Kind
@@ -19,6 +20,7 @@ from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.terms import parse_query
 from komorebi_mcp.text.tokens import cut_to_tokens
 
+_SHORT_WORD = re.compile(r"[\w.,:/\-]{1,40}(?![\w.,:/\-])")
 _ALIKE_MIN = 0.11
 """From this mean likeness of two sentences on, a scope is many texts about one thing."""
 _TASTE_CENTRAL = Taste(discount=0.3, length_power=0.5)
@@ -127,6 +129,8 @@ def _draft(chosen: Sequence[Candidate], left_out: Sequence[Candidate], max_token
         sentences = tuple(Sentence(text=one.text, sources=tuple(one.sources)) for one in in_order)
         return Draft(sentences=sentences, truncated=bool(left_out))
     beginning = cut_to_tokens(left_out[0].text, max_tokens)
-    if not beginning:
+    # Half of a number or a short word, where no more fits, would state something else than the whole.
+    broken = _SHORT_WORD.match(left_out[0].text)
+    if not beginning or (broken is not None and len(beginning) < broken.end()):
         return Draft(sentences=(), truncated=True)
     return Draft(sentences=(Sentence(text=beginning, sources=tuple(left_out[0].sources)),), truncated=True)

@@ -68,7 +68,8 @@ _URL = re.compile(r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s<>\"
 _MAIL = re.compile(r"(?<![\w.+%\-])[\w.+%\-]{1,64}@[\w\-]{1,63}\.[\w.\-]{1,150}")
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
 _DAY_MONTH = re.compile(
-    rf"(?<![\w.,:/\-])(3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?,? (?:of )?({_MONTH})\b\.?(?:,? (\d{{4}})(?!\d))?",
+    rf"(?<![\w.,:/\-])(3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?,? (?:of )?({_MONTH})\b"
+    r"\.?(?:,? (\d{4})(?!\d))?",
     re.IGNORECASE,
 )
 _MONTH_DAY = re.compile(

@@ -1,10 +1,8 @@
 """Calls of our own tools: arguments checked once, errors told, results in both forms."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
-from mcp.server.subscriptions import ResourceUpdated, SubscriptionBus
 from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
@@ -23,10 +21,6 @@ from komorebi_mcp.surface.replies import internal_tool_error, invalid_arguments,
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.surface.tools.record import Call, Reply
 
-_CallTool = Callable[
-    [ServerRequestContext[App, Any], CallToolRequestParams], Awaitable[CallToolResult | InputRequiredResult]
-]
-
 _DEFINITIONS = [tool.definition for tool in OWN_TOOLS.values()]
 
 
@@ -38,23 +32,16 @@ async def list_tools(
     return ListToolsResult(tools=tools, next_cursor=next_cursor)
 
 
-def tool_caller(events: SubscriptionBus) -> _CallTool:
-    """The handler of `tools/call`, which announces on `events` what a call has changed."""
-
-    async def call_tool(
-        ctx: ServerRequestContext[App, Any], params: CallToolRequestParams
-    ) -> CallToolResult | InputRequiredResult:
-        reply = await _reply(ctx, params)
-        if not isinstance(reply, Reply):
-            return reply
-        for uri in reply.changed:
-            await events.publish(ResourceUpdated(uri=uri))
-        return CallToolResult(
-            content=[TextContent(type="text", text=reply.text), *reply.links],
-            structured_content=reply.structured.model_dump(mode="json"),
-        )
-
-    return call_tool
+async def call_tool(
+    ctx: ServerRequestContext[App, Any], params: CallToolRequestParams
+) -> CallToolResult | InputRequiredResult:
+    reply = await _reply(ctx, params)
+    if not isinstance(reply, Reply):
+        return reply
+    return CallToolResult(
+        content=[TextContent(type="text", text=reply.text), *reply.links],
+        structured_content=reply.structured.model_dump(mode="json"),
+    )
 
 
 async def _reply(

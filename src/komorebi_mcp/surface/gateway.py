@@ -9,12 +9,8 @@ import binascii
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
-from weakref import WeakSet
 
-import anyio
-from mcp.server.connection import Connection
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.subscriptions import SubscriptionBus, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp_types import CORE_RESULT_TYPES, SERVER_INFO_META_KEY
@@ -25,6 +21,7 @@ from pydantic import ValidationError
 from komorebi_mcp.errors import NotFound, UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.surface.replies import tool_error
+from komorebi_mcp.surface.sdk import connection_of, outbound_of
 from komorebi_mcp.upstream.session import OnProgress
 from komorebi_mcp.upstream.status import Era
 
@@ -44,12 +41,9 @@ class Gateway:
         self._aggregate = aggregate
         self._own = frozenset(own_tool_names)
         self._server_info = dict(server_info) if server_info else None
-        self._handshake_clients: WeakSet[Connection] = WeakSet()
 
     async def __call__(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
         match ctx.method:
-            case "notifications/initialized":
-                self._handshake_clients.add(_connection(ctx))
             case "initialize" | "server/discover":
                 # The client will want the tools next, so the upstreams may as well connect meanwhile.
                 self._aggregate.wake()
@@ -59,30 +53,9 @@ class Gateway:
                 return await self._call(ctx, call_next)
         return await call_next(ctx)
 
-    async def announce(self, bus: SubscriptionBus) -> None:
-        """Tells every client whenever the upstreams' tools changed, until cancelled.
-
-        Clients of the handshake era are told directly, listeners of the modern era through `bus`.
-        """
-        changed = anyio.Event()
-
-        def note() -> None:
-            changed.set()
-
-        unsubscribe = self._aggregate.on_change(note)
-        try:
-            while True:
-                await changed.wait()
-                changed = anyio.Event()
-                for connection in tuple(self._handshake_clients):
-                    await connection.outbound.notify("notifications/tools/list_changed", None)
-                await bus.publish(ToolsListChanged())
-        finally:
-            unsubscribe()
-
     def _is_for_us(self, ctx: _Context) -> bool:
         """Whether it is a request that our own server would accept at this point; if not, it says why."""
-        if not self._aggregate.enabled or not _connection(ctx).initialize_accepted:
+        if not self._aggregate.enabled or not connection_of(ctx).initialize_accepted:
             return False
         try:
             validate_client_request(ctx.method, ctx.protocol_version, ctx.params)
@@ -145,8 +118,7 @@ def gateway_middleware(
 ) -> Gateway:
     """Middleware for a low-level server whose own tools have these names, which no upstream may take.
 
-    `server_info` is stamped on results for modern clients that come without a stamp. Its `announce` is to run
-    beside the server.
+    `server_info` is stamped on results for modern clients that come without a stamp.
     """
     return Gateway(aggregate, own_tool_names, server_info)
 
@@ -180,17 +152,12 @@ def _progress_to(ctx: _Context) -> OnProgress | None:
     token = progress_token_from_params(ctx.params)
     if token is None:
         return None
-    # The typed ways out drop unknown fields and turn whole numbers into fractions.
-    outbound = ctx.session._request_outbound  # noqa: SLF001  # The SDK has no public raw channel.
+    outbound = outbound_of(ctx)
 
     async def forward(params: dict[str, Any]) -> None:
         await outbound.notify("notifications/progress", {**params, "progressToken": token})
 
     return forward
-
-
-def _connection(ctx: _Context) -> Connection:
-    return ctx.session._connection  # noqa: SLF001  # The SDK hands middleware no connection.
 
 
 def _era(ctx: _Context) -> Era:

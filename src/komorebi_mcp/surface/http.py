@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import anyio
 import uvicorn
-from mcp.server.lowlevel.server import Server
 from mcp.server.transport_security import (
     DEFAULT_MAX_REQUEST_BODY_SIZE,
     RequestBodyLimitMiddleware,
@@ -23,9 +22,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from komorebi_mcp.app import App
 from komorebi_mcp.errors import ConfigError
-from komorebi_mcp.surface.server import close_listen_streams
+from komorebi_mcp.surface.server import KomorebiServer
 from komorebi_mcp.surface.wire import Malformed, parse_message
 
 PATH = "/mcp"
@@ -52,7 +50,7 @@ def check_loopback(host: str) -> None:
         )
 
 
-def build_http_app(server: Server[App], *, host: str, version: str) -> ASGIApp:
+def build_http_app(server: KomorebiServer, *, host: str, version: str) -> ASGIApp:
     """The ASGI application of the endpoint and its health check."""
 
     async def health(_: Request) -> Response:
@@ -74,7 +72,7 @@ def build_http_app(server: Server[App], *, host: str, version: str) -> ASGIApp:
 
 
 async def serve_http(
-    server: Server[App], *, host: str, port: int, version: str, on_listening: Callable[[str], None]
+    server: KomorebiServer, *, host: str, port: int, version: str, on_listening: Callable[[str], None]
 ) -> None:
     """Serves until a signal comes; streams that are open then are ended.
 
@@ -120,12 +118,12 @@ class _Listener(uvicorn.Server):
         yield
 
 
-async def _stop_on_signal(listener: _Listener, server: Server[App]) -> None:
+async def _stop_on_signal(listener: _Listener, server: KomorebiServer) -> None:
     if sys.platform == "win32":
         return
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
-            close_listen_streams(server)
+            server.close_streams()
             listener.handle_exit(signal.SIGTERM, None)
             return
 

@@ -1,20 +1,22 @@
 """The MCP server: what it says of itself, and what answers which method."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
-from mcp.server.lowlevel.server import Server
+import anyio
+from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp_types import Icon
 
 from komorebi_mcp.app import App
-from komorebi_mcp.surface.calls import list_tools, tool_caller
+from komorebi_mcp.surface.calls import call_tool, list_tools
 from komorebi_mcp.surface.gateway import gateway_middleware
 from komorebi_mcp.surface.prompts import get_prompt, list_prompts
 from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.resources import list_resource_templates, list_resources, read_resource
+from komorebi_mcp.surface.subscriptions import Subscriptions
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 
 NAME: Final = "komorebi"
@@ -33,50 +35,74 @@ _ICON: Final = (
 )
 
 
-def build_server(app: App) -> Server[App]:
-    """A server over an opened app; its lifespan, entered once per connection, opens nothing."""
+class KomorebiServer(Server[App]):
+    """The SDK's server, and what is to be closed before it can stop."""
 
-    @asynccontextmanager
-    async def lifespan(_: Server[App]) -> AsyncIterator[App]:
-        yield app
+    def __init__(self, app: App, subscriptions: Subscriptions) -> None:
+        @asynccontextmanager
+        async def lifespan(_: Server[App]) -> AsyncIterator[App]:
+            # Entered once per connection; everything is open already.
+            yield app
 
-    events = InMemorySubscriptionBus()
-    server = Server(
-        NAME,
-        title="Komorebi",
-        version=app.version,
-        description="Keeps texts for good and gives them back as cited summaries.",
-        instructions=INSTRUCTIONS,
-        icons=[Icon(src=_ICON, mime_type="image/svg+xml", sizes=["any"])],
-        lifespan=lifespan,
-        get_tool_input_schema=_input_schema,
-        on_list_tools=list_tools,
-        on_call_tool=tool_caller(events),
-        on_list_resources=list_resources,
-        on_list_resource_templates=list_resource_templates,
-        on_read_resource=read_resource,
-        on_list_prompts=list_prompts,
-        on_get_prompt=get_prompt,
-        on_subscriptions_listen=ListenHandler(events),
-    )
-    server.middleware.extend(
-        [
-            boundary,
-            RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME),
-            gateway_middleware(app.aggregate, frozenset(OWN_TOOLS)),
-        ]
-    )
-    return server
+        def input_schema(name: str) -> Mapping[str, Any] | None:
+            """What `Mcp-Param-*` headers are checked against."""
+            tool = OWN_TOOLS.get(name)
+            return tool.definition.input_schema if tool else app.aggregate.input_schema(name)
+
+        super().__init__(
+            NAME,
+            title="Komorebi",
+            version=app.version,
+            description="Keeps texts for good and gives them back as cited summaries.",
+            instructions=INSTRUCTIONS,
+            icons=[Icon(src=_ICON, mime_type="image/svg+xml", sizes=["any"])],
+            lifespan=lifespan,
+            get_tool_input_schema=input_schema,
+            on_list_tools=list_tools,
+            on_call_tool=call_tool,
+            on_list_resources=list_resources,
+            on_list_resource_templates=list_resource_templates,
+            on_read_resource=read_resource,
+            on_subscribe_resource=subscriptions.subscribe,
+            on_unsubscribe_resource=subscriptions.unsubscribe,
+            on_subscriptions_listen=subscriptions.listen,
+            on_list_prompts=list_prompts,
+            on_get_prompt=get_prompt,
+        )
+        self.close_streams = subscriptions.close
+        self._lists_change = NotificationOptions(tools_changed=app.aggregate.enabled, resources_changed=True)
+        self.middleware.extend(
+            [
+                boundary,
+                subscriptions,
+                RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME),
+                gateway_middleware(app.aggregate, frozenset(OWN_TOOLS), server_info=self.server_info_stamp),
+            ]
+        )
+
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+    ) -> InitializationOptions:
+        """As the SDK's, but true of what handshake clients are told; its HTTP transport passes no options."""
+        return super().create_initialization_options(
+            notification_options or self._lists_change, experimental_capabilities, extensions
+        )
 
 
-def close_listen_streams(server: Server[App]) -> None:
-    """Ends every open `subscriptions/listen` stream, which would otherwise hold up a shutdown."""
-    entry = server.get_request_handler("subscriptions/listen")
-    if entry is not None and isinstance(entry.handler, ListenHandler):
-        entry.handler.close()
-
-
-def _input_schema(name: str) -> dict[str, object] | None:
-    """What `Mcp-Param-*` headers are checked against; an upstream checks those of its own tools."""
-    tool = OWN_TOOLS.get(name)
-    return tool.definition.input_schema if tool else None
+@asynccontextmanager
+async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
+    """A server over an opened app, whose clients are told of changes for as long as it is open."""
+    subscriptions = Subscriptions()
+    forget_events = app.events.subscribe(subscriptions.tell)
+    forget_tools = app.aggregate.on_change(subscriptions.tell_of_tools)
+    try:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(subscriptions.run)
+            yield KomorebiServer(app, subscriptions)
+            beside.cancel_scope.cancel()
+    finally:
+        forget_tools()
+        forget_events()

@@ -19,7 +19,6 @@ from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.surface.arguments import ListedTags
 from komorebi_mcp.surface.rendering import counted
-from komorebi_mcp.surface.resource_uris import INBOX_URI, project_uris
 from komorebi_mcp.surface.tools.record import ADDS, Call, Reply, Result, Tool
 
 
@@ -62,8 +61,7 @@ async def _run(call: Call, arguments: CaptureArguments) -> Reply:
         uri=structured.uri,
         mime_type="application/json",
     )
-    changed = (INBOX_URI, *project_uris(create.project)) if receipt.created else ()
-    return Reply(structured, " ".join(said), (link,), changed)
+    return Reply(structured, " ".join(said), (link,))
 
 
 CAPTURE = Tool(

@@ -19,7 +19,7 @@ from komorebi_mcp.domain.captures import (
 )
 from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.domain.model import Model
-from komorebi_mcp.domain.search import Hit
+from komorebi_mcp.domain.search import Hit, Related
 from komorebi_mcp.services.find import READ_TOKENS_DEFAULT, READ_TOKENS_MAX
 from komorebi_mcp.surface.arguments import LIMIT_DEFAULT, Cursor, Ids, Limit, ListedTags, Moment, check_window
 from komorebi_mcp.surface.rendering import (
@@ -83,6 +83,7 @@ class ReadArguments(Model):
     offset: Annotated[
         int, Field(ge=0, le=CONTENT_BYTES_MAX, description="Characters to skip; with one id only")
     ] = 0
+    related: Annotated[bool, Field(description="Add captures that share the main words")] = False
 
 
 class CaptureRow(Result):
@@ -127,10 +128,23 @@ class HitList(Result):
     omitted: int | None = None
 
 
+class RelatedRow(Result):
+    id: str
+    uri: str
+    title: str
+    score: float
+    shared: tuple[str, ...]
+
+    @classmethod
+    def of(cls, other: Related) -> Self:
+        return cls(**dict(other), uri=capture_uri(other.id))
+
+
 class Whole(CaptureRow):
     source: str | None = None
     content: str
     entities: tuple[Entity, ...]
+    related: tuple[RelatedRow, ...] | None = None
 
     @classmethod
     def with_content(cls, capture: Capture) -> Self:
@@ -187,7 +201,11 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
 
 async def _read(call: Call, arguments: ReadArguments) -> Reply:
     read = await call.app.find.read(
-        call.owner, arguments.ids, max_tokens=arguments.max_tokens, offset=arguments.offset
+        call.owner,
+        arguments.ids,
+        max_tokens=arguments.max_tokens,
+        offset=arguments.offset,
+        related=arguments.related,
     )
     parts = [_whole(capture, cut=capture.id in read.cut) for capture in read.captures]
     if read.next_offset is not None:

@@ -6,12 +6,10 @@ from mcp_types import InputRequiredResult
 from pydantic import Field
 
 from komorebi_mcp.domain.captures import CaptureUpdate, Kind, ProjectName, Status, Title
-from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.surface.arguments import Ids, ListedTags
 from komorebi_mcp.surface.confirm import confirmed
 from komorebi_mcp.surface.rendering import counted, not_found, overview, paragraphs
-from komorebi_mcp.surface.resource_uris import INBOX_URI
 from komorebi_mcp.surface.tools.find import CaptureRow
 from komorebi_mcp.surface.tools.record import OVERWRITES, Call, Reply, Result, Tool
 
@@ -58,7 +56,7 @@ async def _update(call: Call, arguments: UpdateArguments) -> Reply:
     )
     rows = tuple(CaptureRow.of(capture) for capture in done.captures)
     structured = Updated(captures=rows, changed=done.changed, missing=done.missing or None)
-    return Reply(structured, text, changed=(INBOX_URI, *(row.uri for row in rows)))
+    return Reply(structured, text)
 
 
 async def _forget(call: Call, arguments: ForgetArguments) -> Reply | InputRequiredResult:
@@ -75,8 +73,7 @@ async def _forget(call: Call, arguments: ForgetArguments) -> Reply | InputRequir
         summaries_refreshed=done.summaries_refreshed,
         missing=done.missing or None,
     )
-    gone = tuple(capture_uri(capture_id) for capture_id in arguments.ids)
-    return Reply(structured, paragraphs([said, not_found(done.missing)]), changed=(INBOX_URI, *gone))
+    return Reply(structured, paragraphs([said, not_found(done.missing)]))
 
 
 async def _question(call: Call, ids: tuple[str, ...]) -> str:

@@ -11,7 +11,6 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.projects import DESCRIPTION_CHARS_MAX, Project, ProjectUpdate
 from komorebi_mcp.surface.arguments import LIMIT_DEFAULT, Cursor, Limit
 from komorebi_mcp.surface.rendering import counted, moment, next_page, paragraphs
-from komorebi_mcp.surface.resource_uris import project_uris
 from komorebi_mcp.surface.tools.record import OVERWRITES, READS, Call, Reply, Result, Tool
 
 Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
@@ -78,8 +77,7 @@ async def _list(call: Call, arguments: ListProjectsArguments) -> Reply:
 async def _update(call: Call, arguments: UpdateProjectArguments) -> Reply:
     change = ProjectUpdate(**{name: value for name, value in arguments if name != "name"})
     project = await call.app.organize.update_project(call.owner, arguments.name, change)
-    changed = (*project_uris(arguments.name), *project_uris(arguments.new_name))
-    return Reply(UpdatedProject(project=ChangedProject.of(project)), _line(project), changed=changed)
+    return Reply(UpdatedProject(project=ChangedProject.of(project)), _line(project))
 
 
 def _line(project: Project) -> str:

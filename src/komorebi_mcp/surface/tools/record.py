@@ -55,8 +55,6 @@ class Reply:
     structured: Result
     text: str
     links: tuple[ResourceLink, ...] = ()
-    changed: tuple[str, ...] = ()
-    """URIs of the resources that are different now."""
 
 
 A = TypeVar("A", bound=Model)

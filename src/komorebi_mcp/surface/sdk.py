@@ -1,0 +1,20 @@
+"""What the SDK holds but does not hand out: every use of its private names, for which it is pinned."""
+
+from typing import Any
+
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.shared.dispatcher import DispatchContext
+
+
+def connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
+    """The connection of a message: one per client in the handshake era, one per request in the modern."""
+    return ctx.session._connection  # noqa: SLF001
+
+
+def outbound_of(ctx: ServerRequestContext[Any, Any]) -> DispatchContext[Any]:
+    """The raw way back to the client, tied to its request.
+
+    The typed ways drop unknown fields and turn whole numbers into fractions.
+    """
+    return ctx.session._request_outbound  # noqa: SLF001

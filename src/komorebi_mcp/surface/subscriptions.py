@@ -1,0 +1,143 @@
+"""Tells clients of both eras what has changed.
+
+A modern client listens: its `subscriptions/listen` request stays open and carries what it asked for. A client
+of the handshake era subscribes to resources one by one and is told of lists without asking. Each hears of its
+own owner's data only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import anyio
+from mcp.server.connection import Connection
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ServerEvent,
+    ToolsListChanged,
+)
+from mcp_types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from komorebi_mcp.domain.ids import capture_uri
+from komorebi_mcp.services.events import Change
+from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.resource_uris import INBOX_URI, project_uris
+from komorebi_mcp.surface.sdk import connection_of
+
+_NOTIFY_TIMEOUT_S = 1.0
+"""A client that does not read for so long misses the notification, so that the others are told."""
+
+_Context = ServerRequestContext[Any, Any]
+
+
+@dataclass(slots=True)
+class _HandshakeClient:
+    owner: str
+    uris: set[str] = field(default_factory=set)
+
+
+class _Modern:
+    """The open listen requests of one owner."""
+
+    def __init__(self) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self.handler = ListenHandler(self.bus)
+
+
+class Subscriptions:
+    """Who is to be told what. It is a middleware too, which is how it learns of handshake clients."""
+
+    def __init__(self) -> None:
+        self._modern: dict[str, _Modern] = {}
+        self._handshake: WeakKeyDictionary[Connection, _HandshakeClient] = WeakKeyDictionary()
+        self._known_projects: set[tuple[str, str]] = set()
+        # Events say that something is different now, so that two of the same are one.
+        self._waiting: dict[tuple[str | None, ServerEvent], None] = {}
+        self._arrived = anyio.Event()
+
+    async def __call__(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
+        result = await call_next(ctx)
+        if ctx.method == "notifications/initialized":
+            self._handshake[connection_of(ctx)] = _HandshakeClient(owner_of(ctx))
+        return result
+
+    async def listen(
+        self, ctx: _Context, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        """Serves one `subscriptions/listen` request, until the client leaves or `close` is called."""
+        return await self._modern.setdefault(owner_of(ctx), _Modern()).handler(ctx, params)
+
+    async def subscribe(self, ctx: _Context, params: SubscribeRequestParams) -> EmptyResult:
+        if client := self._handshake.get(connection_of(ctx)):
+            client.uris.add(str(params.uri))
+        return EmptyResult()
+
+    async def unsubscribe(self, ctx: _Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        if client := self._handshake.get(connection_of(ctx)):
+            client.uris.discard(str(params.uri))
+        return EmptyResult()
+
+    def close(self) -> None:
+        """Ends every open listen request, which would otherwise hold up a shutdown."""
+        for modern in self._modern.values():
+            modern.handler.close()
+
+    def tell(self, change: Change) -> None:
+        """Has `run` tell the owner's clients of the change; returns at once."""
+        uris = [capture_uri(capture_id) for capture_id in change.captures]
+        uris += [uri for name in change.projects for uri in project_uris(name)]
+        if change.captures:
+            uris.append(INBOX_URI)
+        for uri in uris:
+            self._waiting[change.owner, ResourceUpdated(uri)] = None
+        seen = {(change.owner, name) for name in change.projects}
+        if not seen <= self._known_projects:
+            # The list of resources has a brief for each project.
+            self._known_projects |= seen
+            self._waiting[change.owner, ResourcesListChanged()] = None
+        self._arrived.set()
+
+    def tell_of_tools(self) -> None:
+        """Has `run` tell every client that there are other tools now; returns at once."""
+        self._waiting[None, ToolsListChanged()] = None
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Tells what there is to tell, until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived = anyio.Event()
+            waiting, self._waiting = self._waiting, {}
+            for owner, event in waiting:
+                for bus in self._buses(owner):
+                    await bus.publish(event)
+                await self._notify_handshake(owner, event)
+
+    def _buses(self, owner: str | None) -> Iterator[InMemorySubscriptionBus]:
+        for name, modern in tuple(self._modern.items()):
+            if owner is None or name == owner:
+                yield modern.bus
+
+    async def _notify_handshake(self, owner: str | None, event: ServerEvent) -> None:
+        for connection, client in tuple(self._handshake.items()):
+            if owner is not None and client.owner != owner:
+                continue
+            with anyio.move_on_after(_NOTIFY_TIMEOUT_S):
+                match event:
+                    case ToolsListChanged():
+                        await connection.notify("notifications/tools/list_changed", None)
+                    case ResourcesListChanged():
+                        await connection.notify("notifications/resources/list_changed", None)
+                    case ResourceUpdated(uri=uri) if uri in client.uris:
+                        await connection.notify("notifications/resources/updated", {"uri": uri})

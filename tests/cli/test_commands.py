@@ -1,0 +1,188 @@
+"""What commands print, and how they end, run in this process on a real file."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+
+from komorebi_mcp.cli.main import run
+from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Komorebi = Callable[..., Ended]
+
+
+@pytest.fixture
+def komorebi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Komorebi]:
+    """Runs the command with these arguments, in a home of its own."""
+    monkeypatch.setenv("KOMOREBI_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: str, stdin: bytes = b"") -> Ended:
+        monkeypatch.setattr(sys, "argv", ["komorebi-mcp", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        status = 0
+        try:
+            run()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1 if end.code else 0
+            if isinstance(end.code, str):
+                # The interpreter would print it.
+                sys.stderr.write(f"{end.code}\n")
+        printed = capsys.readouterr()
+        return Ended(status, printed.out, printed.err)
+
+    yield command
+    # The commands point logs at this test's stderr, which is closed when it ends.
+    structlog.reset_defaults()
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+
+
+def capture(komorebi: Komorebi, *arguments: str, stdin: bytes = b"") -> str:
+    ended = komorebi("capture", *arguments, "--json", stdin=stdin)
+    assert ended.status == 0, ended.err
+    captured_id: str = ended.json["id"]
+    return captured_id
+
+
+def test_a_captured_text_is_listed_found_and_summarized(komorebi: Komorebi) -> None:
+    text = "We decided to ship the importer on Friday."
+    captured = capture(komorebi, text, "--project", "garden", "--kind", "decision", "--tag", "release")
+    listed = komorebi("list", "--project", "garden", "--json").json["captures"]
+    assert [(c["id"], c["kind"], c["tags"], c["status"]) for c in listed] == [
+        (captured, "decision", ["release"], "processed")
+    ]
+    assert [hit["id"] for hit in komorebi("search", "importer friday", "--json").json["hits"]] == [captured]
+    sentences = komorebi("summarize", "--project", "garden", "--json").json["sentences"]
+    assert sentences == [{"text": text, "sources": [captured]}]
+    assert komorebi("projects", "--json").json["projects"][0]["name"] == "garden"
+
+
+def test_people_get_text_with_ids_to_go_on_with(komorebi: Komorebi) -> None:
+    first = komorebi("capture", "The importer fails on row 4711.", "--project", "garden", "--key", "k")
+    captured = first.out.split()[1]
+    assert first.out.startswith("captured  ")
+    assert komorebi("capture", "Anything else.", "--key", "k").out.startswith("known under this key since")
+    assert captured in komorebi("list").out
+    assert captured in komorebi("search", "importer").out
+    assert f"[1] {captured}" in komorebi("summarize", "--id", captured).out
+    assert komorebi("projects").out.startswith("garden  1 capture, ")
+
+
+def test_the_same_text_again_is_told_of(komorebi: Komorebi) -> None:
+    first = capture(komorebi, "Twice.")
+    assert f"same text as {first}" in komorebi("capture", "Twice.").out
+
+
+def test_what_comes_through_a_pipe_is_kept_byte_for_byte(komorebi: Komorebi) -> None:
+    capture(komorebi, "-", "--title", "Piped", stdin="Zwei\r\nZeilen \N{GRINNING FACE}\n".encode())
+    assert komorebi("list", "--json").json["captures"][0]["title"] == "Piped"
+
+
+@pytest.mark.parametrize(
+    ("stdin", "reason"),
+    [
+        (b"x" * (CONTENT_BYTES_MAX + 1), "more than 1,048,576 bytes"),
+        (b"a\xff", "not UTF-8 at byte 1"),
+        (b"", "empty"),
+    ],
+    ids=["too large", "not UTF-8", "empty"],
+)
+def test_a_pipe_that_cannot_be_kept_is_refused_with_its_reason(
+    komorebi: Komorebi, stdin: bytes, reason: str
+) -> None:
+    ended = komorebi("capture", "-", stdin=stdin)
+    assert (ended.status, ended.out) == (1, "")
+    assert reason in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_an_escape_sequence_in_a_capture_does_not_reach_the_terminal(komorebi: Komorebi) -> None:
+    capture(komorebi, "\x1b]0;owned\x07Rename the window. \x1b[2J Clear it.")
+    for arguments in (("list",), ("search", "window"), ("summarize", "--query", "window")):
+        assert not {"\x1b", "\x07"} & set(komorebi(*arguments).out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "--limit", "0"),
+        ("list", "--since", "soon"),
+        ("summarize", "--id", "x"),
+        ("search", "a", "--tag", ""),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_is_one_line_and_status_two(komorebi: Komorebi, arguments: tuple[str, ...]) -> None:
+    ended = komorebi(*arguments)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+
+
+def test_what_is_not_there_is_one_line_and_status_one(komorebi: Komorebi) -> None:
+    ended = komorebi("summarize", "--project", "nowhere")
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+
+
+def test_a_page_says_how_to_get_the_next(komorebi: Komorebi) -> None:
+    for number in range(3):
+        capture(komorebi, f"Text number {number}.")
+    first = komorebi("list", "--limit", "2").out
+    cursor = first.split("--cursor ")[1].strip()
+    assert "Text number 0." in komorebi("list", "--limit", "2", "--cursor", cursor).out
+
+
+def test_doctor_finds_a_fresh_home_well(komorebi: Komorebi) -> None:
+    assert komorebi("doctor").out.endswith("All is well.\n")
+    found = komorebi("doctor", "--json").json
+    assert (found["ok"], found["database"]["dialect"], found["backlog"]["waiting"]) == (True, "sqlite", 0)
+
+
+def test_doctor_names_a_wrong_upstream_and_one_that_does_not_start(
+    komorebi: Komorebi, tmp_path: Path
+) -> None:
+    servers = {"empty": {}, "gone": {"command": str(tmp_path / "no-such-program")}}
+    (tmp_path / "upstreams.json").write_text(json.dumps({"mcpServers": servers}, indent=2))
+    ended = komorebi("doctor")
+    assert ended.status == 1
+    problems = [line for line in ended.out.splitlines() if line.startswith("problem")]
+    assert len(problems) == 2
+    assert "line 3: empty: " in problems[0]
+    assert "gone" in problems[1]
+
+
+def test_doctor_says_why_a_database_does_not_open_and_hides_its_password(
+    komorebi: Komorebi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "komorebi.db").write_bytes(b"not a database" * 100)
+    ended = komorebi("doctor")
+    assert ended.status == 1
+    assert "cannot be opened" in ended.out
+    monkeypatch.setenv("KOMOREBI_DATABASE_URL", "postgresql+psycopg://me:hunter2@127.0.0.1:1/nowhere")
+    refused = komorebi("doctor", "--json")
+    assert refused.status == 1
+    assert "hunter2" not in refused.out + refused.err
+
+
+def test_migrate_says_where_the_schema_stands(komorebi: Komorebi, tmp_path: Path) -> None:
+    assert komorebi("migrate").out.startswith(f"sqlite+aiosqlite:///{tmp_path}/komorebi.db is at schema ")
+    assert komorebi("migrate", "--json").json["dialect"] == "sqlite"
