@@ -73,7 +73,7 @@ def _demand_owner(
         assert all(row["owner"] == owner for row in many or [one]), f"adds a row without owner: {statement}"
         return
     if isinstance(statement, Update | Delete):
-        named = _owned_by(owner, _parts_of(statement.whereclause))
+        named = _owned_by(owner, _parts_of(statement.whereclause), one)
         assert statement.table not in OWNED or statement.table in named, (
             f"changes rows of any owner: {statement}"
         )
@@ -85,7 +85,7 @@ def _demand_owner(
             conditions += _joined_on(source)
         unnamed = {
             table
-            for table in _tables_of(select) - outer - _owned_by(owner, conditions)
+            for table in _tables_of(select) - outer - _owned_by(owner, conditions, one)
             if (table.element if isinstance(table, Alias) else table) in OWNED
         }
         assert not unnamed, f"reads rows of any owner of {unnamed}: {statement}"
@@ -128,7 +128,7 @@ def _parts_of(condition: ClauseElement | None) -> list[ClauseElement]:
     return [condition]
 
 
-def _owned_by(owner: str, conditions: list[ClauseElement]) -> frozenset[FromClause]:
+def _owned_by(owner: str, conditions: list[ClauseElement], given: dict[str, Any]) -> frozenset[FromClause]:
     """The tables whose owner the conditions name, outright or by way of another table's."""
     named: set[FromClause] = set()
     pairs: list[tuple[FromClause, FromClause]] = []
@@ -138,7 +138,10 @@ def _owned_by(owner: str, conditions: list[ClauseElement]) -> frozenset[FromClau
         table = _owner_of(part.left)
         if table is None:
             continue
-        if isinstance(part.right, BindParameter) and part.right.value == owner:
+        if isinstance(part.right, BindParameter) and owner in {
+            part.right.value,
+            given.get(str(part.right.key)),
+        }:
             named.add(table)
         elif (other := _owner_of(part.right)) is not None:
             pairs += [(table, other), (other, table)]

@@ -6,6 +6,7 @@ another one goes on. Nothing here makes a caller of `capture` wait.
 
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 
 import anyio
 import anyio.lowlevel
@@ -23,6 +24,12 @@ _LEASE_S = 60.0
 """Far longer than a batch takes, short enough that a killed process's captures do not wait for long."""
 _POLL_S = 2.0
 """How often to look for what another process stored or left behind."""
+_PAUSE_S = 0.03
+"""Each step is taken when no capture has come for so long: whoever captures comes first."""
+_PATIENCE_S = 0.05
+"""But a step waits for such a pause no longer than this, so that a steady stream is enriched as well."""
+_FINISH_MAX = 8
+"""Captures finished in one transaction; a capture that comes meanwhile waits for its end."""
 _ATTEMPTS_MAX = 5
 _BACKOFF_S = 2.0
 """The wait after the first failure; it doubles with each further one."""
@@ -43,9 +50,11 @@ class Worker:
         self._clock = clock
         self._announce = announce
         self._wake = anyio.Event()
+        self._woken_at = -inf
 
     def wake(self) -> None:
-        """Ends the wait for work, at once."""
+        """Says that there is work now."""
+        self._woken_at = anyio.current_time()
         self._wake.set()
 
     async def run(self) -> None:
@@ -61,17 +70,28 @@ class Worker:
                 with anyio.move_on_after(_POLL_S):
                     await self._wake.wait()
 
+    async def _pause(self) -> None:
+        """Gives way to captures that are coming in."""
+        until = anyio.current_time() + _PATIENCE_S
+        # No event could say this: it would have to be set by captures that do not come.
+        while (now := anyio.current_time()) < min(self._woken_at + _PAUSE_S, until):  # noqa: ASYNC110
+            await anyio.sleep(min(self._woken_at + _PAUSE_S, until) - now)
+
     async def work_once(self) -> bool:
         """Claims some waiting captures and finishes each one way or another; False when none was waiting."""
+        await self._pause()
         async with self._store.work() as queue:
             jobs = await queue.claim(limit=_CLAIM_MAX, lease_s=_LEASE_S)
         done: dict[str, list[tuple[Job, Enrichment]]] = {}
         for job in jobs:
+            await self._pause()
             found = await self._try(job)
             if found is not None:
                 done.setdefault(job.owner, []).append((job, found))
         for owner, finished in done.items():
-            await self._finish(owner, finished)
+            for start in range(0, len(finished), _FINISH_MAX):
+                await self._pause()
+                await self._finish(owner, finished[start : start + _FINISH_MAX])
         return bool(jobs)
 
     async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:

@@ -103,8 +103,7 @@ class CaptureService:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            async with self._store.write(batch[0].owner) as transaction:
-                receipts = await transaction.captures.add_all([waiting.create for waiting in batch])
+            receipts = await self._store.take_in(batch[0].owner, [waiting.create for waiting in batch])
         except KomorebiError as error:
             # The database refused them all alike: it is full, locked or gone.
             for waiting in batch:

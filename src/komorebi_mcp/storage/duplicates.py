@@ -5,13 +5,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, select
 
-from komorebi_mcp.storage.owned import Rows, among, batches
+from komorebi_mcp.storage.owned import Rows, among, any_of, batches, of_owner
 from komorebi_mcp.storage.tables import captures
 
 Group = tuple[int | None, str]
 """Project and fingerprint."""
+
+
+# Made once: building a statement costs more than running it.
+_FIRST_COPIES = select(captures.c.project_id, captures.c.fingerprint, captures.c.id).where(
+    of_owner(captures), captures.c.fingerprint.in_(any_of("prints")), captures.c.duplicate_of.is_(None)
+)
 
 
 def fingerprint(content: str) -> str:
@@ -22,9 +28,7 @@ def first_copies(rows: Rows, fingerprints: Iterable[str]) -> dict[Group, str]:
     """The id of the first stored copy of each content, by project."""
     found: dict[Group, str] = {}
     for some in batches(dict.fromkeys(fingerprints)):
-        statement = rows.select(captures.c.project_id, captures.c.fingerprint, captures.c.id, of=captures)
-        statement = statement.where(among(captures.c.fingerprint, some), captures.c.duplicate_of.is_(None))
-        for project_id, print_, capture_id in rows.run(statement):
+        for project_id, print_, capture_id in rows.run_ready(_FIRST_COPIES, prints=some):
             found[project_id, print_] = capture_id
     return found
 

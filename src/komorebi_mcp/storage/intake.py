@@ -3,12 +3,33 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sqlalchemy import bindparam, select, update
+
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt, Status
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.storage.duplicates import fingerprint, first_copies
-from komorebi_mcp.storage.owned import Rows, among, batches
+from komorebi_mcp.storage.owned import Rows, any_of, batches, of_owner
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 from komorebi_mcp.text.snippets import head
+
+# Made once: building a statement costs more than running it.
+_KNOWN = select(
+    captures.c.key,
+    captures.c.id,
+    captures.c.status,
+    captures.c.created_at,
+    captures.c.duplicate_of,
+    captures.c.redactions,
+).where(of_owner(captures), captures.c.key.in_(any_of("keys")))
+_PROJECT_IDS = select(projects.c.name, projects.c.id).where(
+    of_owner(projects), projects.c.name.in_(any_of("names"))
+)
+_NUMBERS = select(captures.c.id, captures.c.seq).where(of_owner(captures), captures.c.id.in_(any_of("ids")))
+_TOUCH = (
+    update(projects)
+    .where(of_owner(projects), projects.c.id.in_(any_of("ids")))
+    .values(updated_at=bindparam("now"))
+)
 
 TITLE_CHARS = 80
 """How much of the snippet stands for a title until there is a better one."""
@@ -105,11 +126,9 @@ def _answers(
 
 
 def _known(rows: Rows, keys: Iterable[str]) -> dict[str, Receipt]:
-    row = captures.c
-    columns = (row.key, row.id, row.status, row.created_at, row.duplicate_of, row.redactions)
     known: dict[str, Receipt] = {}
     for some in batches(dict.fromkeys(keys)):
-        for found in rows.run(rows.select(*columns, of=captures).where(among(row.key, some))):
+        for found in rows.run_ready(_KNOWN, keys=some):
             known[found.key] = Receipt(
                 id=found.id,
                 status=Status(found.status),
@@ -137,10 +156,7 @@ def ensure_projects(rows: Rows, names: Iterable[str]) -> dict[str, int]:
 def _project_ids(rows: Rows, names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in batches(names):
-        statement = rows.select(projects.c.name, projects.c.id, of=projects).where(
-            among(projects.c.name, some)
-        )
-        found |= {row.name: row.id for row in rows.run(statement)}
+        found |= {row.name: row.id for row in rows.run_ready(_PROJECT_IDS, names=some)}
     return found
 
 
@@ -148,14 +164,12 @@ def touch_projects(rows: Rows, project_ids: Iterable[int | None]) -> None:
     """Marks projects as updated now."""
     touched = {project_id for project_id in project_ids if project_id is not None}
     for some in batches(sorted(touched)):
-        rows.run(rows.update(projects).where(among(projects.c.id, some)).values(updated_at=rows.clock()))
+        rows.run_ready(_TOUCH, ids=some, now=rows.clock())
 
 
 def _insert_tags(rows: Rows, tags: dict[str, Sequence[str]]) -> None:
     for some in batches(tags):
-        found = rows.run(
-            rows.select(captures.c.id, captures.c.seq, of=captures).where(among(captures.c.id, some))
-        )
+        found = rows.run_ready(_NUMBERS, ids=some)
         rows.insert(
             capture_tags,
             [

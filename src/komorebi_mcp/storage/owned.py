@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Update,
     and_,
+    bindparam,
     delete,
     false,
     insert,
@@ -63,6 +65,21 @@ class Rows:
 
     def run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         return self.connection.execute(statement, parameters)
+
+    def run_ready(self, statement: Executable, **parameters: Any) -> CursorResult[*tuple[Any, ...]]:
+        """Runs a statement that was made ahead of time with `of_owner`."""
+        return self.connection.execute(statement, {"the_owner": self.owner, **parameters})
+
+
+def of_owner(table: FromClause) -> ColumnElement[bool]:
+    """The condition that names the owner later, for statements made once and run by `Rows.run_ready`."""
+    condition: ColumnElement[bool] = table.c.owner == bindparam("the_owner")
+    return condition
+
+
+def any_of(name: str) -> BindParameter[Any]:
+    """A list that is handed to a statement made ahead of time, for `in_`."""
+    return bindparam(name, expanding=True)
 
 
 def batches(values: Iterable[Any], size: int = IN_MAX) -> Iterable[list[Any]]:

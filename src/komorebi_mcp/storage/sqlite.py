@@ -83,9 +83,13 @@ def _first_column(rows: Iterable[tuple[Any, ...]]) -> frozenset[str]:
 
 
 def make_engine(address: URL) -> Engine:
-    """A synchronous engine, for migrations; see `make_async_engine`."""
+    """A synchronous engine with one connection, for migrations and intake; see `make_async_engine`."""
     engine = create_engine(
-        URL.create("sqlite", database=address.database), connect_args=_CONNECT, hide_parameters=True
+        URL.create("sqlite", database=address.database),
+        connect_args=_CONNECT,
+        hide_parameters=True,
+        pool_size=1,
+        max_overflow=0,
     )
     _set_up(engine)
     return engine

@@ -1,19 +1,20 @@
 """The store: opened once, then one transaction at a time for whoever needs one."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from komorebi_mcp.domain.captures import CaptureCreate, Receipt
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.errors import ConfigError, StorageCorrupt
-from komorebi_mcp.storage import postgres, sqlite
+from komorebi_mcp.storage import intake, postgres, sqlite
 from komorebi_mcp.storage.captures import CaptureRepository
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
@@ -41,9 +42,12 @@ class Store:
     dialect: str
     """`sqlite` or `postgresql`."""
 
-    def __init__(self, engine: AsyncEngine, key: bytes, clock: Clock) -> None:
+    def __init__(
+        self, engine: AsyncEngine, key: bytes, clock: Clock, *, intake_engine: Engine | None = None
+    ) -> None:
         self.dialect = engine.dialect.name
         self._engine = engine
+        self._intake = intake_engine
         self._clock = clock
         self._cursors = CursorSigner(key)
         one_file = self.dialect == "sqlite"
@@ -62,14 +66,36 @@ class Store:
         """
         return self._transaction(owner, write=True)
 
+    async def take_in(self, owner: str, items: Sequence[CaptureCreate]) -> list[Receipt]:
+        """Stores captures in a transaction of their own; a receipt for each, in the given order.
+
+        As `CaptureRepository.add_all`, and the way of every capture: on SQLite the whole transaction is one
+        step in one thread, since crossing threads for each statement costs more than the disk.
+
+        Raises:
+            StorageError: Nothing was stored.
+        """
+        if self._intake is None:
+            async with self.write(owner) as transaction:
+                receipts = await transaction.captures.add_all(items)
+        else:
+            take_in = partial(_take_in, self._intake, partial(self._rows, owner=owner), items)
+            async with self._writer:
+                with CancelScope(shield=True):
+                    receipts = await to_thread.run_sync(take_in)
+        return receipts
+
     @asynccontextmanager
     async def _transaction(self, owner: str, *, write: bool) -> AsyncIterator[Transaction]:
         opening = _nothing
         if write and self.dialect == "postgresql":
             opening = partial(postgres.lock_owner, owner=owner)
-        bind = partial(Rows, owner=owner, clock=self._clock, cursors=self._cursors)
+        bind = partial(self._rows, owner=owner)
         async with self._session(write=write, owner=owner, opening=opening) as session:
             yield Transaction(session, bind)
+
+    def _rows(self, connection: Connection, *, owner: str) -> Rows:
+        return Rows(connection, owner, self._clock, self._cursors)
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[JobQueue]:
@@ -100,6 +126,16 @@ class Store:
             await session.end(commit=write)
 
 
+def _take_in(
+    engine: Engine, bind: Callable[[Connection], Rows], items: Sequence[CaptureCreate]
+) -> list[Receipt]:
+    with storage_errors(), engine.connect() as connection:
+        rows = bind(connection.execution_options(write=True))
+        connection.execution_options(owner=rows.owner)
+        with connection.begin():
+            return intake.add_all(rows, items)
+
+
 def _nothing(_: Connection) -> None:
     return None
 
@@ -118,11 +154,14 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
     address, key = await to_thread.run_sync(_prepare, url)
     one_file = address.get_backend_name() == "sqlite"
     engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
+    intake_engine = sqlite.make_engine(address) if one_file else None
     try:
-        yield Store(engine, key, clock)
+        yield Store(engine, key, clock, intake_engine=intake_engine)
     finally:
         with CancelScope(shield=True):
             await engine.dispose()
+            if intake_engine is not None:
+                await to_thread.run_sync(intake_engine.dispose)
 
 
 def _prepare(url: str) -> tuple[URL, bytes]:
