@@ -13,7 +13,7 @@ import aiosqlite
 import anyio
 import pytest
 
-from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Receipt
 from komorebi_mcp.errors import ConfigError, StorageCorrupt, StorageUnavailable
 from komorebi_mcp.storage import migrate, sqlite
 from komorebi_mcp.storage.store import open_store
@@ -220,3 +220,35 @@ async def test_acknowledged_captures_are_there_after_a_crash(tmp_path: Path) -> 
         shutil.copytree(tmp_path, tmp_path / "crashed", ignore=shutil.ignore_patterns("crashed", "*-shm"))
     async with open_store(_url(tmp_path / "crashed" / "k.db")) as store, store.read("a") as transaction:
         assert await transaction.captures.count(CaptureFilter()) == 1
+
+
+async def test_a_capture_waits_for_another_process_that_writes(tmp_path: Path) -> None:
+    receipts: list[Receipt] = []
+    async with open_store(_url(tmp_path / "k.db")) as store:
+
+        async def take_in() -> None:
+            receipts.extend(await store.take_in("a", [CaptureCreate(content="patient")]))
+
+        with closing(sqlite3.connect(tmp_path / "k.db", isolation_level=None)) as elsewhere:
+            elsewhere.execute("BEGIN IMMEDIATE")
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(take_in)
+                    with anyio.move_on_after(0.1):
+                        await anyio.sleep_forever()
+                    assert not receipts
+                    elsewhere.execute("COMMIT")
+        assert [receipt.created for receipt in receipts] == [True]
+
+
+async def test_a_capture_is_refused_where_another_process_does_not_end_its_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("komorebi_mcp.storage.sqlite.BUSY_TIMEOUT_MS", 50)
+    async with open_store(_url(tmp_path / "k.db")) as store:
+        with closing(sqlite3.connect(tmp_path / "k.db", isolation_level=None)) as elsewhere:
+            elsewhere.execute("BEGIN IMMEDIATE")
+            with anyio.fail_after(5), pytest.raises(StorageUnavailable, match="Try again"):
+                await store.take_in("a", [CaptureCreate(content="refused")])
+        [receipt] = await store.take_in("a", [CaptureCreate(content="accepted")])
+        assert receipt.created

@@ -1,6 +1,7 @@
 """SQLite: one file, one writer, readers beside it."""
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from komorebi_mcp.errors import ConfigError, StorageUnavailable
 from komorebi_mcp.storage.failures import storage_errors
 
 BUSY_TIMEOUT_MS = 30_000
+_RETRY_S = 0.002
 READERS_MAX = 4
 
 _CONNECT = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
@@ -83,7 +86,7 @@ def _first_column(rows: Iterable[tuple[Any, ...]]) -> frozenset[str]:
 
 
 def make_engine(address: URL) -> Engine:
-    """A synchronous engine with one connection, for migrations and intake; see `make_async_engine`."""
+    """A synchronous engine with one connection, for migrations; see `make_async_engine`."""
     engine = create_engine(
         URL.create("sqlite", database=address.database),
         connect_args=_CONNECT,
@@ -92,6 +95,18 @@ def make_engine(address: URL) -> Engine:
         max_overflow=0,
     )
     _set_up(engine)
+    return engine
+
+
+def make_intake_engine(address: URL) -> Engine:
+    """A synchronous engine with one connection, for `Store.take_in`.
+
+    Where another process writes, it asks again every other millisecond. SQLite's own waiting sleeps for up to
+    100 ms at a time, so that of several busy processes one is passed over for a second and more.
+    """
+    engine = make_engine(address)
+    event.remove(engine, "begin", _on_begin)
+    event.listen(engine, "begin", _begin_as_soon_as_possible)
     return engine
 
 
@@ -121,6 +136,28 @@ def _on_connect(connection: DBAPIConnection, _: object) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _begin_as_soon_as_possible(connection: Connection) -> None:
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    # The low byte is the primary code, the rest refines it.
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _on_begin(connection: Connection) -> None:

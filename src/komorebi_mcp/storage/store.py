@@ -154,7 +154,7 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
     address, key = await to_thread.run_sync(_prepare, url)
     one_file = address.get_backend_name() == "sqlite"
     engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
-    intake_engine = sqlite.make_engine(address) if one_file else None
+    intake_engine = sqlite.make_intake_engine(address) if one_file else None
     try:
         yield Store(engine, key, clock, intake_engine=intake_engine)
     finally:
