@@ -12,6 +12,9 @@ from komorebi_mcp.errors import ConfigError
 CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 10
 
+_OPTIONS = "-c plan_cache_mode=force_custom_plan"
+"""A plan kept from when a table was empty reads all of it later: 5 ms instead of 0.2 at 20k captures."""
+
 MIGRATION_LOCK = 0x6B6F6D6F7265
 """Advisory lock held while the schema is changed."""
 
@@ -28,13 +31,13 @@ def make_engine(address: URL) -> Engine:
         ConfigError: psycopg is not installed.
     """
     with _driver_at_hand():
-        return create_engine(_with_timeout(address), poolclass=NullPool, hide_parameters=True)
+        return create_engine(_with_defaults(address), poolclass=NullPool, hide_parameters=True)
 
 
 def make_async_engine(address: URL) -> AsyncEngine:
     """An engine over psycopg 3."""
     return create_async_engine(
-        _with_timeout(address),
+        _with_defaults(address),
         # What was captured must not get into a log by way of an error.
         hide_parameters=True,
         pool_size=CONNECTIONS_MAX,
@@ -42,11 +45,10 @@ def make_async_engine(address: URL) -> AsyncEngine:
     )
 
 
-def _with_timeout(address: URL) -> URL:
-    address = address.set(drivername="postgresql+psycopg")
-    if "connect_timeout" in address.query:
-        return address
-    return address.update_query_dict({"connect_timeout": str(CONNECT_TIMEOUT_S)})
+def _with_defaults(address: URL) -> URL:
+    """The address with psycopg as driver, and with our connection parameters where it names none."""
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "options": _OPTIONS}
+    return address.set(drivername="postgresql+psycopg", query={**defaults, **address.query})
 
 
 @contextmanager
