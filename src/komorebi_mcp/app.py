@@ -16,8 +16,10 @@ from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
+from komorebi_mcp.services.exchange import Exchange
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
+from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.settings import Settings, environment
 from komorebi_mcp.storage.store import Store, open_store
@@ -38,6 +40,9 @@ class App:
     organize: Organize
     summarize: Summarize
     aggregate: Aggregate
+    passages: Passages
+    exchange: Exchange
+    worker: Worker
 
 
 @asynccontextmanager
@@ -74,5 +79,8 @@ async def open_app(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterat
             organize=Organize(store, secrets=settings.secrets, announce=announce),
             summarize=Summarize(store),
             aggregate=Aggregate(upstreams),
+            passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
+            exchange=Exchange(store, secrets=settings.secrets, announce=announce),
+            worker=worker,
         )
         background.cancel_scope.cancel()

@@ -16,6 +16,7 @@ from komorebi_mcp.domain.captures import (
     Entity,
     EntityType,
     Kind,
+    Passage,
     Status,
 )
 from komorebi_mcp.errors import InvalidInput
@@ -76,13 +77,16 @@ async def test_a_capture_reads_back_with_everything_its_bearer_said(
         key="k",
         created_at=datetime(2020, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC),
         redactions=3,
+        id="01890a5d-ac96-774b-bcce-b302099a8057",
+        status=Status.ARCHIVED,
+        passage=Passage(group="01890a5d-ac96-774b-bcce-b302099a8057", position=1),
     )
     async with open_store(store_url, clock=clock) as store:
         [capture] = await _get(store, *await _add(store, said))
     assert capture.model_dump(include=set(CaptureCreate.model_fields) - {"key"}) == said.model_dump(
         exclude={"key"}
     )
-    assert (capture.status, capture.updated_at, capture.tokens) == (Status.INBOX, clock(), None)
+    assert (capture.status, capture.updated_at, capture.tokens) == (Status.ARCHIVED, clock(), None)
 
 
 async def test_captures_come_in_the_order_asked_for_and_unknown_ids_are_left_out(store_url: str) -> None:

@@ -75,7 +75,7 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     (
         "read_captures",
         {"ids": [UNKNOWN_ID], "offset": -1},
-        "offset must be a whole number from 0 to 1048576.",
+        "offset must be a whole number from 0 on.",
     ),
     ("read_captures", {"ids": [UNKNOWN_ID, UNKNOWN_ID[:-1] + "1"], "offset": 5}, "offset goes with one id"),
     ("update_captures", {"ids": [UNKNOWN_ID]}, "Nothing is to change"),

@@ -1,6 +1,8 @@
-"""`komorebi-mcp capture`: keep a text."""
+"""`komorebi-mcp capture`: keep a text of any size."""
 
 import sys
+from contextlib import ExitStack, aclosing
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -8,11 +10,20 @@ import typer
 
 from komorebi_mcp.app import App
 from komorebi_mcp.cli.options import AsJson
-from komorebi_mcp.cli.session import arguments, run
+from komorebi_mcp.cli.progress import INTERRUPTED, bytes_bar
+from komorebi_mcp.cli.reading import chunks, opened, size_of
+from komorebi_mcp.cli.session import USAGE, arguments, run
 from komorebi_mcp.cli.show import as_json, console, counted, line
-from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX, CaptureCreate, Kind, Receipt, Status
+from komorebi_mcp.domain.captures import (
+    SOURCE_CHARS_MAX,
+    TITLE_CHARS_MAX,
+    CaptureCreate,
+    Kind,
+    Receipt,
+    Status,
+)
 from komorebi_mcp.domain.ids import capture_uri
-from komorebi_mcp.errors import InvalidInput, TooLarge
+from komorebi_mcp.services.passages import Progress
 from komorebi_mcp.surface.principal import LOCAL_OWNER
 from komorebi_mcp.surface.tools.capture import CAPTURE, CaptureReceipt
 
@@ -21,59 +32,103 @@ _ENRICHMENT_WAIT_S = 2.0
 
 
 def capture(
-    text: Annotated[str, typer.Argument(help="The text to keep, or - to read it from stdin.")],
+    text: Annotated[str | None, typer.Argument(help="The text to keep, or - to read it from stdin.")] = None,
     *,
+    file: Annotated[Path | None, typer.Option(help="Keep what this file holds instead.")] = None,
     title: Annotated[str | None, typer.Option(help="Made from the text where not given.")] = None,
     project: Annotated[str | None, typer.Option(help="Where it belongs; created on first use.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Repeat it for several.")] = None,
     kind: Annotated[Kind, typer.Option(help="What sort of text it is.")] = Kind.NOTE,
-    source: Annotated[str | None, typer.Option(help="Where it comes from: a URL, a file, a tool.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Where it comes from: a URL, a file, a tool. The file, where one is given."),
+    ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Sent again under the same key, it is not kept twice.")
+        str | None,
+        typer.Option(help="Sent again under the same key, it is not kept twice; if cut off, it goes on."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Keep a text. It is on disk once its id is printed."""
-    content = _read_stdin() if text == "-" else text
+    """Keep a text. It is on disk once its id is printed.
+
+    What is piped or in a file may be of any size; over 1 MiB it is kept as a group of passages.
+    """
+    if (text is None) == (file is None):
+        typer.echo("komorebi-mcp: Give either a text, - or --file.", err=True)
+        raise typer.Exit(USAGE)
+    if file is not None:
+        source = source or str(file)[:SOURCE_CHARS_MAX]
+        title = title or file.name[:TITLE_CHARS_MAX] or None
     checked = arguments(
-        CAPTURE, content=content, title=title, project=project, tags=tag, kind=kind, source=source, key=key
+        CAPTURE,
+        content=text or "-",
+        title=title,
+        project=project,
+        tags=tag,
+        kind=kind,
+        source=source,
+        key=key,
     )
+    about = CaptureCreate(**dict(checked))
+    progress = Progress(stored=lambda _: None)
+
+    async def keep(app: App) -> None:
+        progress.receipt = await app.capture.capture(LOCAL_OWNER, about)
+        progress.passages = 1
+
+    async def take_in(app: App) -> None:
+        with ExitStack() as stack:
+            read = stack.enter_context(opened(file)) if file is not None else sys.stdin.buffer
+            progress.stored = stack.enter_context(bytes_bar("capturing", total=size_of(read)))
+            stack.enter_context(app.worker.held())
+            async with aclosing(chunks(read)) as arriving:
+                await app.passages.take_in(LOCAL_OWNER, about, arriving, progress)
 
     async def work(app: App) -> None:
-        receipt = await app.capture.capture(LOCAL_OWNER, CaptureCreate(**dict(checked)))
-        _tell(receipt, as_json_wanted=json)
-        await _see_enriched(app, receipt)
+        await (take_in(app) if file is not None or text == "-" else keep(app))
+        _tell(progress, as_json_wanted=json)
+        if progress.receipt is not None and progress.passages == 1:
+            await _see_enriched(app, progress.receipt)
 
-    run(work)
-
-
-def _read_stdin() -> str:
-    raw = sys.stdin.buffer.read(CONTENT_BYTES_MAX + 1)
-    if len(raw) > CONTENT_BYTES_MAX:
-        raise TooLarge(
-            f"stdin holds more than {CONTENT_BYTES_MAX:,} bytes, the most that one capture takes. "
-            "Nothing was kept; split the text and capture its parts."
-        )
     try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"stdin is not UTF-8 at byte {error.start}. Nothing was kept; convert it, as with iconv."
-        ) from None
+        run(work)
+    except KeyboardInterrupt:
+        _tell_interrupted(progress, key)
+        raise typer.Exit(INTERRUPTED) from None
 
 
-def _tell(receipt: Receipt, *, as_json_wanted: bool) -> None:
+def _tell(progress: Progress, *, as_json_wanted: bool) -> None:
+    receipt = progress.receipt
+    if receipt is None:
+        return
+    in_passages = progress.passages > 1
+    if in_passages:
+        told = {"created": progress.created > 0, "redactions": progress.redactions}
+        receipt = receipt.model_copy(update=told)
     if as_json_wanted:
-        as_json(CaptureReceipt(**dict(receipt), uri=capture_uri(receipt.id)))
+        shown = CaptureReceipt(**dict(receipt), uri=capture_uri(receipt.id)).model_dump(mode="json")
+        as_json({**shown, "passages": progress.passages} if in_passages else shown)
     else:
-        said = "captured" if receipt.created else "known under this key since"
-        parts = (
-            [said, f" {receipt.created_at.astimezone():%Y-%m-%d %H:%M}"] if not receipt.created else [said]
-        )
+        said = "captured"
+        if not receipt.created:
+            said = f"known under this key since {receipt.created_at.astimezone():%Y-%m-%d %H:%M}"
         notes = [f"same text as {receipt.duplicate_of}"] if receipt.duplicate_of else []
+        notes += [counted(progress.passages, "passage")] if in_passages else []
         notes += [f"{counted(receipt.redactions, 'secret')} found"] if receipt.redactions else []
-        line(console(), "".join(parts), "  ", (receipt.id, "bold"), *(f"  ({note})" for note in notes))
+        line(console(), said, "  ", (receipt.id, "bold"), *(f"  ({note})" for note in notes))
     sys.stdout.flush()
+
+
+def _tell_interrupted(progress: Progress, key: str | None) -> None:
+    if progress.receipt is None:
+        typer.echo("komorebi-mcp: Interrupted; nothing was kept.", err=True)
+        return
+    again = "Run it again with the same key to go on." if key else "With a --key it could go on."
+    typer.echo(
+        f"komorebi-mcp: Interrupted; the first {progress.bytes:,} bytes are kept as {progress.receipt.id}, "
+        f"in {counted(progress.passages, 'passage')}. {again}",
+        err=True,
+    )
 
 
 async def _see_enriched(app: App, receipt: Receipt) -> None:

@@ -12,6 +12,7 @@ from komorebi_mcp.errors import KomorebiError
 COMMANDS: Final[dict[str, str]] = {
     "serve": "komorebi_mcp.cli.serve:serve",
     "capture": "komorebi_mcp.cli.capture:capture",
+    "import": "komorebi_mcp.cli.exchange:import_file",
     "list": "komorebi_mcp.cli.find:list_captures",
     "search": "komorebi_mcp.cli.find:search",
     "summarize": "komorebi_mcp.cli.summarize:summarize",

@@ -17,6 +17,7 @@ TAG_CHARS_MAX = 64
 TAGS_MAX = 32
 SOURCE_CHARS_MAX = 500
 KEY_CHARS_MAX = 200
+PASSAGES_MAX = 10_000_000
 
 
 class Kind(StrEnum):
@@ -93,6 +94,23 @@ class Entity(Model):
     """Offset of the first character behind it."""
 
 
+class Passage(Model):
+    """A capture's place in a text too long for one capture, which is kept as a group of passages."""
+
+    group: str
+    """The id of the first passage, which stands for all of them."""
+    position: Annotated[int, Field(ge=1, le=PASSAGES_MAX)]
+    """1 for the first passage; joined in this order, the passages are the text."""
+
+
+class PassageSize(Model):
+    """A passage, and how long it is."""
+
+    id: str
+    group: str
+    chars: int
+
+
 class CaptureCreate(Model):
     """A text to be kept, and what its bearer says of it."""
 
@@ -108,6 +126,11 @@ class CaptureCreate(Model):
     """When the text came into being, for imports; the moment of capture otherwise."""
     redactions: int = 0
     """How many secrets were taken out of the content before it came here."""
+    id: str | None = None
+    """Canonical, for imports and groups: one that is known is answered like a known key."""
+    status: Status = Status.INBOX
+    """Enriched whatever it says; only imports give another one."""
+    passage: Passage | None = None
 
 
 class CaptureUpdate(Model):
@@ -166,6 +189,8 @@ class Capture(CaptureOverview):
     updated_at: datetime
     failure: str | None = None
     """Why enrichment set this capture aside, None where it did not."""
+    passage: Passage | None = None
+    """None where the capture is a text of its own."""
 
 
 class CaptureFilter(Model):

@@ -1,5 +1,6 @@
 """What may become a capture's content."""
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import anyio.to_thread
@@ -29,6 +30,19 @@ async def admit(content: str, *, secrets: SecretsPolicy) -> Admitted:
         InvalidInput: It is empty, or holds half of a surrogate pair, which UTF-8 cannot encode.
         TooLarge: It is over `CONTENT_BYTES_MAX`.
     """
+    check(content)
+    if len(content) > _INLINE_CHARS_MAX:
+        return await anyio.to_thread.run_sync(partial(cleaned, content, secrets=secrets))
+    return cleaned(content, secrets=secrets)
+
+
+def check(content: str) -> None:
+    """Refuses what no capture can hold.
+
+    Raises:
+        InvalidInput: It is empty, or holds half of a surrogate pair, which UTF-8 cannot encode.
+        TooLarge: It is over `CONTENT_BYTES_MAX`.
+    """
     if not content:
         raise InvalidInput("The content is empty. Call capture with the text to keep.")
     try:
@@ -43,10 +57,11 @@ async def admit(content: str, *, secrets: SecretsPolicy) -> Admitted:
             f"The content has {size_bytes:,} bytes; a capture holds at most {CONTENT_BYTES_MAX:,}. "
             "Split it into several captures, or pipe it to `komorebi-mcp capture -`."
         )
+
+
+def cleaned(content: str, *, secrets: SecretsPolicy) -> Admitted:
+    """The content as the policy wants it, whatever its length."""
     if secrets == "off":
         return Admitted(content, 0)
-    if len(content) > _INLINE_CHARS_MAX:
-        clean, found = await anyio.to_thread.run_sync(redact, content)
-    else:
-        clean, found = redact(content)
+    clean, found = redact(content)
     return Admitted(clean if secrets == "redact" else content, found)

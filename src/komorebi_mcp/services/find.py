@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from komorebi_mcp.domain.captures import Capture, CaptureFilter, CaptureOverview, Order
+from komorebi_mcp.domain.captures import (
+    Capture,
+    CaptureFilter,
+    CaptureOverview,
+    Entity,
+    Order,
+    PassageSize,
+)
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, Related, SearchQuery
@@ -110,8 +117,11 @@ class Find:
         max_tokens: int = READ_TOKENS_DEFAULT,
         offset: int = 0,
         related: bool = False,
+        joined: bool = True,
     ) -> ReadResult:
         """The captures with these ids, in this order, their contents together within `max_tokens`.
+
+        The first passage of a group is read as the whole text, unless `joined` is false.
 
         Raises:
             InvalidInput: An offset was given with several ids, or lies beyond the end.
@@ -124,21 +134,23 @@ class Find:
             found = await transaction.captures.get(wanted)
             missing = not_there(wanted, found)
             alike = {c.id: await _related(transaction, c) for c in found} if related else {}
-        if offset and offset >= len(found[0].content):
-            raise InvalidInput(
-                f"offset {offset} is beyond the end: the capture has {len(found[0].content)} characters. "
-                "Repeat the call with a smaller offset."
-            )
-        shown: list[Capture] = []
-        cut: list[str] = []
-        left = max_tokens
-        for capture in found:
-            left -= _RELATED_TOKENS * len(alike.get(capture.id, ()))
-            part, cost = _part(capture, offset=offset, tokens=left)
-            left -= cost
-            shown.append(part)
-            if offset + len(part.content) < len(capture.content):
-                cut.append(capture.id)
+            sizes = await _sizes(transaction, found, joined=joined)
+            chars = sum(size.chars for size in sizes[found[0].id])
+            if offset and offset >= chars:
+                raise InvalidInput(
+                    f"offset {offset} is beyond the end: the capture has {chars} characters. "
+                    "Repeat the call with a smaller offset."
+                )
+            shown: list[Capture] = []
+            cut: list[str] = []
+            left = max_tokens
+            for capture in found:
+                left -= _RELATED_TOKENS * len(alike.get(capture.id, ()))
+                part, cost = await _part(transaction, capture, sizes[capture.id], offset=offset, tokens=left)
+                left -= cost
+                shown.append(part)
+                if offset + len(part.content) < sum(size.chars for size in sizes[capture.id]):
+                    cut.append(capture.id)
         reads_on = len(found) == 1 and bool(cut)
         return ReadResult(
             captures=tuple(shown),
@@ -193,16 +205,47 @@ def _how_many_fit(hits: Sequence[Hit], max_tokens: int) -> int:
     return len(hits)
 
 
-def _part(capture: Capture, *, offset: int, tokens: int) -> tuple[Capture, int]:
-    """As much of a capture as fits, its content from `offset` on, and what it costs in tokens."""
+async def _sizes(
+    transaction: Transaction, found: Sequence[Capture], *, joined: bool
+) -> Mapping[str, Sequence[PassageSize]]:
+    """What is to be read for each capture: itself, or all passages of the text it begins."""
+    sizes = {c.id: [PassageSize(id=c.id, group=c.id, chars=len(c.content))] for c in found}
+    heads = [c.id for c in found if c.passage is not None and c.passage.group == c.id]
+    if heads and joined:
+        passages = await transaction.captures.passages(heads)
+        sizes |= {head: [size for size in passages if size.group == head] for head in heads}
+    return sizes
+
+
+async def _part(
+    transaction: Transaction, capture: Capture, sizes: Sequence[PassageSize], *, offset: int, tokens: int
+) -> tuple[Capture, int]:
+    """`capture` with as much of its text as fits, from `offset` on, and what it costs in tokens."""
     left = max(tokens - _CAPTURE_TOKENS, 0)
-    content = cut_to_tokens(capture.content[offset:], left)
-    if not content and left:
-        # A character can be dearer than what is left; without it reading on would never end.
-        content = capture.content[offset : offset + 1]
-    left -= estimate_tokens(content)
-    entities_max = min(max(left, 0) // _ENTITY_TOKENS, _ENTITIES_SHOWN_MAX)
-    within = [e for e in capture.entities if offset <= e.start and e.end <= offset + len(content)]
-    entities = tuple(within[:entities_max])
+    pieces: list[str] = []
+    within: list[Entity] = []
+    start, at = 0, offset
+    for size in sizes:
+        if start + size.chars > at:
+            # Read one at a time: the whole text may be larger than memory.
+            passage = capture if size.id == capture.id else (await transaction.captures.get([size.id]))[0]
+            rest = passage.content[at - start :]
+            piece = cut_to_tokens(rest, left)
+            if not piece and left and not pieces:
+                # A character can be dearer than what is left; without it reading on would never end.
+                piece = rest[:1]
+            left -= estimate_tokens(piece)
+            here = [
+                e.model_copy(update={"start": start + e.start, "end": start + e.end})
+                for e in passage.entities
+            ]
+            within += [e for e in here if at <= e.start and e.end <= at + len(piece)]
+            pieces.append(piece)
+            at += len(piece)
+            if len(piece) < len(rest):
+                break
+        start += size.chars
+    entities = tuple(within[: min(max(left, 0) // _ENTITY_TOKENS, _ENTITIES_SHOWN_MAX)])
+    content = "".join(pieces)
     cost = _CAPTURE_TOKENS + estimate_tokens(content) + _ENTITY_TOKENS * len(entities)
     return capture.model_copy(update={"content": content, "entities": entities}), cost

@@ -41,6 +41,8 @@ class Organize:
     async def update(self, owner: str, ids: Sequence[str], change: CaptureUpdate) -> UpdateResult:
         """Changes all of these captures alike; a new content is enriched again.
 
+        What befalls the first passage of a group befalls all of them, but for a title.
+
         Raises:
             InvalidInput: Nothing is to change, or a content goes with several captures or may not be stored.
             NotFound: None of the ids is there.
@@ -58,12 +60,19 @@ class Organize:
         async with self._store.write(owner) as transaction:
             before = await transaction.captures.get(wanted)
             missing = not_there(wanted, before)
+            if change.content is not None and before[0].passage is not None:
+                raise InvalidInput(
+                    "This capture is a passage of a longer text, whose content stays as it is. "
+                    "Call capture with the new text, and forget_captures for the old one."
+                )
             changed = await transaction.captures.update(wanted, change)
         self._announce(_change(owner, [*before, *changed]))
         return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
 
     async def forget(self, owner: str, ids: Sequence[str]) -> ForgetResult:
         """Deletes captures for good, with their index entries, entities and every summary that tells of them.
+
+        With the first passage of a group all of them go; they count as one.
 
         Raises:
             NotFound: None of the ids is there.
@@ -72,7 +81,9 @@ class Organize:
         async with self._store.write(owner) as transaction:
             before = await transaction.captures.get(wanted)
             missing = not_there(wanted, before)
-            summaries = await transaction.summaries.forget_citing(wanted)
+            passages = await transaction.captures.passages(wanted)
+            doomed = dict.fromkeys([*wanted, *(passage.id for passage in passages)])
+            summaries = await transaction.summaries.forget_citing(list(doomed))
             forgotten = await transaction.captures.forget(wanted)
         self._announce(_change(owner, before))
         return ForgetResult(forgotten=len(forgotten), summaries_refreshed=summaries, missing=missing)

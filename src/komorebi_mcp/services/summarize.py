@@ -107,6 +107,8 @@ async def _captures(transaction: Transaction, scope: Scope) -> Sequence[Capture]
     where = CaptureFilter(project=scope.project, since=scope.since, until=scope.until, ids=scope.ids)
     if scope.ids:
         not_there(scope.ids, await transaction.captures.get(scope.ids))
+        passages = await transaction.captures.passages(scope.ids)
+        where = where.model_copy(update={"ids": (*scope.ids, *(passage.id for passage in passages))})
     elif scope.query and scope.project is None:
         where = where.model_copy(update={"ids": await _best_hits(transaction, scope.query, where)})
         if not where.ids:

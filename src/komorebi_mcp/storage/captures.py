@@ -13,6 +13,7 @@ from komorebi_mcp.domain.captures import (
     CaptureUpdate,
     Enrichment,
     Order,
+    PassageSize,
     Receipt,
 )
 from komorebi_mcp.domain.jobs import Job
@@ -20,7 +21,7 @@ from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, SearchQuery
 from komorebi_mcp.storage import changes, intake, search
 from komorebi_mcp.storage.columns import Instant
-from komorebi_mcp.storage.filters import digest, fitting, folded
+from komorebi_mcp.storage.filters import digest, fitting, folded, grouped
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
 from komorebi_mcp.storage.owned import Rows, among, batches, canonical
 from komorebi_mcp.storage.sessions import Session
@@ -47,6 +48,10 @@ class CaptureRepository:
         """Those that exist, in the order of `ids`."""
         return await self._session.run(lambda connection: _get(self._bind(connection), ids))
 
+    async def passages(self, ids: Sequence[str]) -> list[PassageSize]:
+        """The passages, in order, of each text whose first passage is among `ids`."""
+        return await self._session.run(lambda connection: _passages(self._bind(connection), ids))
+
     async def page(
         self,
         where: CaptureFilter,
@@ -55,7 +60,7 @@ class CaptureRepository:
         limit: int = LIMIT_DEFAULT,
         cursor: str | None = None,
     ) -> Page[CaptureOverview]:
-        """A page of those that fit, copies folded under the first one that fits.
+        """A page of those that fit, copies folded under the first one that fits, and passages likewise.
 
         Raises:
             InvalidInput: The cursor belongs to another list.
@@ -146,13 +151,29 @@ def _get(rows: Rows, ids: Sequence[str]) -> list[Capture]:
     return [found[capture_id] for capture_id in dict.fromkeys(ids) if capture_id in found]
 
 
+def _passages(rows: Rows, ids: Sequence[str]) -> list[PassageSize]:
+    row = captures.c
+    found: list[PassageSize] = []
+    for some in batches(canonical(ids)):
+        statement = rows.select(row.id, row.group_id, row.chars, of=captures).where(among(row.group_id, some))
+        found += [
+            PassageSize(id=each.id, group=each.group_id, chars=each.chars)
+            for each in rows.run(statement.order_by(row.group_id, row.group_position))
+        ]
+    return found
+
+
 def _page(
     rows: Rows, where: CaptureFilter, *, order: Order, limit: int, cursor: str | None
 ) -> Page[CaptureOverview]:
     asked = digest(where, order)
     row = captures.c
     place = tuple_(row.created_at, row.seq)
-    statement = rows.select(*OVERVIEW, of=captures).select_from(WITH_PROJECT).where(folded(rows, where))
+    statement = (
+        rows.select(*OVERVIEW, of=captures)
+        .select_from(WITH_PROJECT)
+        .where(folded(rows, where), grouped(rows, where))
+    )
     if cursor is not None:
         created_at, seq = rows.cursors.open(cursor, owner=rows.owner, list_of="captures", asked=asked)
         # The cursor holds microseconds, which are what the column holds.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import case, literal
+from sqlalchemy import Column, case, literal
 
 from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Enrichment, Status
 from komorebi_mcp.domain.jobs import Job
@@ -19,8 +19,13 @@ _REQUEUED: dict[str, Any] = {"attempts": 0, "lease": None, "failure": None}
 
 
 def update(rows: Rows, ids: Sequence[str], change: CaptureUpdate) -> None:
-    """Applies the change to those captures that exist."""
+    """Applies the change to those captures that exist; all but a title also to the passages behind them."""
     found = _rows_of(rows, ids)
+    _apply(rows, found, change)
+    _apply(rows, _following(rows, found), change.model_copy(update={"title": None}))
+
+
+def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
     if not found or change == CaptureUpdate():
         return
     seqs = [row.seq for row in found]
@@ -112,8 +117,9 @@ def _change_tags(rows: Rows, seqs: Sequence[int], *, add: Sequence[str], remove:
 
 
 def forget(rows: Rows, ids: Sequence[str]) -> list[str]:
-    """Purges the captures; the ids of those that were there, in the given order."""
+    """Purges the captures and the passages of their groups; the ids given that were there, in their order."""
     found = _rows_of(rows, ids)
+    found += _following(rows, found)
     seqs = [row.seq for row in found]
     index.drop(rows, seqs)
     for table in (capture_tags, entities, captures):
@@ -168,10 +174,22 @@ def enrich(rows: Rows, job: Job, found: Enrichment) -> bool:
 
 
 def _rows_of(rows: Rows, ids: Sequence[str]) -> list[AnyRow]:
+    return _locked(rows, captures.c.id, canonical(ids))
+
+
+def _following(rows: Rows, found: Sequence[AnyRow]) -> list[AnyRow]:
+    """The passages that follow first ones among those found, and are not found themselves."""
+    seqs = {row.seq for row in found}
+    heads = [row.id for row in found if row.group_id == row.id]
+    return [row for row in _locked(rows, captures.c.group_id, heads) if row.seq not in seqs]
+
+
+def _locked(rows: Rows, column: Column[str], values: Sequence[str]) -> list[AnyRow]:
     row = captures.c
     found: list[AnyRow] = []
-    for some in batches(canonical(ids)):
-        statement = rows.select(row.seq, row.id, row.project_id, row.fingerprint, of=captures)
+    for some in batches(values):
+        columns = (row.seq, row.id, row.project_id, row.fingerprint, row.group_id)
+        statement = rows.select(*columns, of=captures).where(among(column, some))
         # In one order always: PostgreSQL locks these rows, and the workers' claims lock the same ones.
-        found += rows.run(statement.where(among(row.id, some)).order_by(row.seq).with_for_update())
+        found += rows.run(statement.order_by(row.seq).with_for_update())
     return found

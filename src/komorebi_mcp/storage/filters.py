@@ -46,6 +46,19 @@ def folded(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
     return and_(fitting(rows, where), or_(captures.c.duplicate_of.is_(None), ~shown))
 
 
+def grouped(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
+    """Is no passage that follows another one of its group that fits the filter too."""
+    earlier = captures.alias("earlier")
+    shown = exists(
+        select(earlier.c.seq).where(
+            earlier.c.group_id == captures.c.group_id,
+            earlier.c.group_position < captures.c.group_position,
+            fitting(rows, where, earlier),
+        )
+    )
+    return or_(captures.c.group_id.is_(None), ~shown)
+
+
 def digest(*asked: Any) -> str:
     """A short text that differs where a filter, an order or a query does; cursors are bound to it."""
     return hashlib.blake2b(repr(asked).encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()

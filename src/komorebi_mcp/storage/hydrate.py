@@ -6,7 +6,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, true
 
-from komorebi_mcp.domain.captures import Capture, CaptureOverview, Entity, EntityType, Kind, Status
+from komorebi_mcp.domain.captures import (
+    Capture,
+    CaptureOverview,
+    Entity,
+    EntityType,
+    Kind,
+    Passage,
+    Status,
+)
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches
 from komorebi_mcp.storage.tables import capture_tags, captures, entities, projects
 
@@ -32,6 +40,8 @@ WHOLE = (
     captures.c.duplicate_of,
     captures.c.updated_at,
     captures.c.failure,
+    captures.c.group_id,
+    captures.c.group_position,
 )
 WITH_PROJECT = captures.outerjoin(
     projects, (projects.c.id == captures.c.project_id) & (projects.c.owner == captures.c.owner)
@@ -63,6 +73,7 @@ def whole(connection: Connection, found: Sequence[AnyRow], *, rows: Rows | None)
             duplicate_of=row.duplicate_of,
             updated_at=row.updated_at,
             failure=row.failure,
+            passage=Passage(group=row.group_id, position=row.group_position) if row.group_id else None,
         )
         for row in found
     ]

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select, update
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt, Status
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.storage.duplicates import fingerprint, first_copies
-from komorebi_mcp.storage.owned import Rows, any_of, batches, of_owner
+from komorebi_mcp.storage.owned import Rows, any_of, batches, canonical, of_owner
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 from komorebi_mcp.text.snippets import head
 
@@ -20,7 +20,9 @@ _KNOWN = select(
     captures.c.created_at,
     captures.c.duplicate_of,
     captures.c.redactions,
-).where(of_owner(captures), captures.c.key.in_(any_of("keys")))
+).where(of_owner(captures))
+_KNOWN_KEYS = _KNOWN.where(captures.c.key.in_(any_of("names")))
+_KNOWN_IDS = _KNOWN.where(captures.c.id.in_(any_of("names")))
 _PROJECT_IDS = select(projects.c.name, projects.c.id).where(
     of_owner(projects), projects.c.name.in_(any_of("names"))
 )
@@ -44,21 +46,21 @@ def add_all(rows: Rows, items: Sequence[CaptureCreate]) -> list[Receipt]:
 
     A write transaction has the owner to itself, so what is looked up here stays true until it commits.
     """
-    known = _known(rows, (item.key for item in items if item.key is not None))
-    fresh = _first_of_each_key(items, known)
+    known = _known(rows, items)
+    fresh = _first_of_each_name(items, known)
     project_ids = ensure_projects(rows, (item.project for item in fresh if item.project is not None))
-    prints = [fingerprint(item.content) for item in fresh]
+    prints = [_print(item) for item in fresh]
     firsts = first_copies(rows, prints)
     now = rows.clock()
     created: list[Receipt] = []
     stored: list[dict[str, Any]] = []
     for item, print_ in zip(fresh, prints, strict=True):
-        capture_id = new_id()
+        capture_id = item.id or new_id()
         project_id = None if item.project is None else project_ids[item.project]
         first = firsts.setdefault((project_id, print_), capture_id)
         receipt = Receipt(
             id=capture_id,
-            status=Status.INBOX,
+            status=item.status,
             created=True,
             created_at=item.created_at or now,
             duplicate_of=None if first == capture_id else first,
@@ -81,6 +83,8 @@ def add_all(rows: Rows, items: Sequence[CaptureCreate]) -> list[Receipt]:
                 "keywords": [],
                 "redactions": item.redactions,
                 "duplicate_of": receipt.duplicate_of,
+                "group_id": None if item.passage is None else item.passage.group,
+                "group_position": None if item.passage is None else item.passage.position,
                 "created_at": receipt.created_at,
                 "updated_at": now,
                 "attempts": 0,
@@ -97,46 +101,69 @@ def add_all(rows: Rows, items: Sequence[CaptureCreate]) -> list[Receipt]:
     return _answers(items, known, created)
 
 
-def _first_of_each_key(items: Sequence[CaptureCreate], known: dict[str, Receipt]) -> list[CaptureCreate]:
+def _print(item: CaptureCreate) -> str:
+    if item.passage is None:
+        return fingerprint(item.content)
+    # A part of a text is nobody's copy: folded under another one, it would be missing from the text.
+    return fingerprint(f"{item.passage.group}/{item.passage.position}")
+
+
+_Name = tuple[str, str]
+"""What a caller calls a capture by, its key or its id, and which of the two it is."""
+
+
+def _names(item: CaptureCreate) -> list[_Name]:
+    given = (("key", item.key), ("id", item.id))
+    return [(kind, name) for kind, name in given if name is not None]
+
+
+def _first_of_each_name(items: Sequence[CaptureCreate], known: dict[_Name, Receipt]) -> list[CaptureCreate]:
     fresh: list[CaptureCreate] = []
-    keys = set(known)
+    taken = set(known)
     for item in items:
-        if item.key is None:
-            fresh.append(item)
-        elif item.key not in keys:
-            keys.add(item.key)
+        names = _names(item)
+        if taken.isdisjoint(names):
+            taken.update(names)
             fresh.append(item)
     return fresh
 
 
 def _answers(
-    items: Sequence[CaptureCreate], known: dict[str, Receipt], created: list[Receipt]
+    items: Sequence[CaptureCreate], known: dict[_Name, Receipt], created: list[Receipt]
 ) -> list[Receipt]:
     answers: list[Receipt] = []
     coming = iter(created)
     for item in items:
-        if item.key is not None and item.key in known:
-            answers.append(known[item.key])
+        names = _names(item)
+        earlier = next((known[name] for name in names if name in known), None)
+        if earlier is not None:
+            answers.append(earlier)
             continue
         receipt = next(coming)
         answers.append(receipt)
-        if item.key is not None:
-            known[item.key] = receipt.model_copy(update={"created": False})
+        known |= dict.fromkeys(names, receipt.model_copy(update={"created": False}))
     return answers
 
 
-def _known(rows: Rows, keys: Iterable[str]) -> dict[str, Receipt]:
-    known: dict[str, Receipt] = {}
-    for some in batches(dict.fromkeys(keys)):
-        for found in rows.run_ready(_KNOWN, keys=some):
-            known[found.key] = Receipt(
-                id=found.id,
-                status=Status(found.status),
-                created=False,
-                created_at=found.created_at,
-                duplicate_of=found.duplicate_of,
-                redactions=found.redactions,
-            )
+def _known(rows: Rows, items: Sequence[CaptureCreate]) -> dict[_Name, Receipt]:
+    """The receipts of captures that are stored already, by each of their names."""
+    keys = dict.fromkeys(item.key for item in items if item.key is not None)
+    ids = canonical(item.id for item in items if item.id is not None)
+    known: dict[_Name, Receipt] = {}
+    for statement, names in ((_KNOWN_KEYS, keys), (_KNOWN_IDS, ids)):
+        for some in batches(names):
+            for found in rows.run_ready(statement, names=some):
+                receipt = Receipt(
+                    id=found.id,
+                    status=Status(found.status),
+                    created=False,
+                    created_at=found.created_at,
+                    duplicate_of=found.duplicate_of,
+                    redactions=found.redactions,
+                )
+                known["id", found.id] = receipt
+                if found.key is not None:
+                    known["key", found.key] = receipt
     return known
 
 

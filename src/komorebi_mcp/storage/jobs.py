@@ -11,6 +11,8 @@ from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import captures
 
+CLAIM_CHARS_MAX = 1_000_000
+"""How much text is claimed at once, the first capture whatever its size: it is all held in memory."""
 _LEASE_BYTES = 16
 
 
@@ -27,6 +29,8 @@ class JobQueue:
 
     async def claim(self, *, limit: int, lease_s: float) -> list[Job]:
         """Up to `limit` waiting captures, ours for `lease_s` seconds, the longest waiting first.
+
+        Fewer where their text is long.
 
         A lapsed lease counts as waiting, so a job may run twice: handlers must tolerate it.
         """
@@ -63,8 +67,16 @@ class JobQueue:
     def _claim(self, connection: Connection, limit: int, lease_s: float) -> list[Job]:
         now = self._clock()
         row = captures.c
-        waiting = select(row.seq).where(row.due_at <= now).order_by(row.due_at, row.seq).limit(limit)
-        seqs = list(connection.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        waiting = (
+            select(row.seq, row.chars).where(row.due_at <= now).order_by(row.due_at, row.seq).limit(limit)
+        )
+        chars = 0
+        seqs: list[int] = []
+        for seq, length in connection.execute(waiting.with_for_update(skip_locked=True)):
+            chars += length
+            if seqs and chars > CLAIM_CHARS_MAX:
+                break
+            seqs.append(seq)
         if not seqs:
             return []
         leases = {seq: secrets.token_hex(_LEASE_BYTES) for seq in seqs}

@@ -70,6 +70,9 @@ captures = Table(
     Column("keywords", JSON, nullable=False),
     Column("redactions", Integer, nullable=False),
     Column("duplicate_of", Uuid(as_uuid=False)),
+    # Both None but for passages; the group is the id of the first one, whose position is 1.
+    Column("group_id", Uuid(as_uuid=False)),
+    Column("group_position", Integer),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -86,11 +89,13 @@ captures = Table(
     Index(None, "owner", "project_id", "created_at", "seq"),
     Index(None, "owner", "fingerprint", "project_id"),
     Index(None, "owner", "seq"),
-    # These three are partial, on `tokens IS NULL`, `due_at IS NOT NULL` and `failure IS NOT NULL`. Only the
-    # migration says so, since naming an option of PostgreSQL imports its dialect.
+    # These are partial, on `tokens IS NULL`, `due_at IS NOT NULL`, `failure IS NOT NULL` and
+    # `group_id IS NOT NULL`. Only the migration says so, since naming an option of PostgreSQL imports its
+    # dialect.
     Index("ix_captures_unindexed", "owner", "seq"),
     Index("ix_captures_due", "due_at", "seq"),
     Index("ix_captures_set_aside", "seq"),
+    Index("ix_captures_passages", "group_id", "group_position"),
     sqlite_autoincrement=True,
 )
 

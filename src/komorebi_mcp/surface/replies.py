@@ -116,7 +116,7 @@ def _expected(schema: dict[str, Any]) -> str:
         case "integer" if "maximum" in schema:
             return f"a whole number from {schema.get('minimum', 0)} to {schema['maximum']}"
         case "integer":
-            return "a whole number"
+            return f"a whole number from {schema['minimum']} on" if "minimum" in schema else "a whole number"
         case "boolean":
             return "true or false"
         case "array":

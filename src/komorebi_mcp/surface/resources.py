@@ -154,7 +154,7 @@ async def _capture(app: App, owner: str, capture_id: str) -> dict[str, Any]:
             "That is not a capture's id. Call list_captures or search_captures to get one."
         ) from None
     # A byte is at most a token, so this much holds any content whole, with its entities.
-    read = await app.find.read(owner, [wanted], max_tokens=2 * CONTENT_BYTES_MAX)
+    read = await app.find.read(owner, [wanted], max_tokens=2 * CONTENT_BYTES_MAX, joined=False)
     capture = read.captures[0]
     return {"uri": capture_uri(capture.id), **capture.model_dump(mode="json")}
 

@@ -6,13 +6,13 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from komorebi_mcp.domain.captures import (
-    CONTENT_BYTES_MAX,
     Capture,
     CaptureFilter,
     CaptureOverview,
     Entity,
     Kind,
     Order,
+    Passage,
     ProjectName,
     Source,
     Status,
@@ -80,9 +80,7 @@ class SearchArguments(Filters):
 class ReadArguments(Model):
     ids: Ids
     max_tokens: Annotated[int, Field(ge=1, le=READ_TOKENS_MAX)] = READ_TOKENS_DEFAULT
-    offset: Annotated[
-        int, Field(ge=0, le=CONTENT_BYTES_MAX, description="Characters to skip; with one id only")
-    ] = 0
+    offset: Annotated[int, Field(ge=0, description="Characters to skip; with one id only")] = 0
     related: Annotated[bool, Field(description="Add captures that share the main words")] = False
 
 
@@ -144,11 +142,12 @@ class Whole(CaptureRow):
     source: str | None = None
     content: str
     entities: tuple[Entity, ...]
+    passage: Passage | None = None
     related: tuple[RelatedRow, ...] | None = None
 
     @classmethod
     def with_content(cls, capture: Capture) -> Self:
-        named = {name: getattr(capture, name) for name in ("source", "content", "entities")}
+        named = {name: getattr(capture, name) for name in ("source", "content", "entities", "passage")}
         return cls(**dict(CaptureRow.of(capture)), **named)
 
 
@@ -226,6 +225,10 @@ def _whole(capture: Capture, *, cut: bool) -> str:
         moment(capture.created_at),
         capture.id,
     ]
+    if capture.passage is not None and capture.passage.group != capture.id:
+        filed.append(
+            f"passage {capture.passage.position} of the text that begins with {capture.passage.group}"
+        )
     note = "\n(cut to fit max_tokens; read this id alone to get the rest)" if cut else ""
     return f"## {capture.title}\n{', '.join(filed)}\n{fenced(capture.content)}{note}"
 

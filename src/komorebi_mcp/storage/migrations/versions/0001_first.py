@@ -45,6 +45,7 @@ _STATISTICS = (
     ("captures", "ix_captures_unindexed", "500 500 1"),
     ("captures", "ix_captures_due", "500 2 1"),
     ("captures", "ix_captures_set_aside", "10 1"),
+    ("captures", "ix_captures_passages", "100000 200 1"),
     ("capture_tags", "sqlite_autoindex_capture_tags_1", "1000000 2 1"),
     ("capture_tags", "ix_capture_tags_tag_owner_seq", "1000000 10000 10000 1"),
     ("entities", "sqlite_autoindex_entities_1", "1000000 10 1"),
@@ -114,6 +115,8 @@ def _create_captures() -> None:
         sa.Column("keywords", sa.JSON, nullable=False),
         sa.Column("redactions", sa.Integer, nullable=False),
         sa.Column("duplicate_of", sa.Uuid(as_uuid=False)),
+        sa.Column("group_id", sa.Uuid(as_uuid=False)),
+        sa.Column("group_position", sa.Integer),
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("updated_at", Instant, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
@@ -134,6 +137,9 @@ def _create_captures() -> None:
     _index("captures", "owner", "seq", name="ix_captures_unindexed", where="tokens IS NULL")
     _index("captures", "due_at", "seq", name="ix_captures_due", where="due_at IS NOT NULL")
     _index("captures", "seq", name="ix_captures_set_aside", where="failure IS NOT NULL")
+    _index(
+        "captures", "group_id", "group_position", name="ix_captures_passages", where="group_id IS NOT NULL"
+    )
 
 
 def _create_parts() -> None:

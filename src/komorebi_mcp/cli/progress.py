@@ -1,0 +1,57 @@
+"""Progress bars, on stderr, for a person who watches."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import anyio
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from komorebi_mcp.app import App
+
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""What a shell takes for a command that Ctrl-C has ended."""
+_LOOK_S = 0.1
+
+
+@contextmanager
+def bytes_bar(what: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Shows how many bytes are done, as told to the function given; nothing unless stderr is a terminal."""
+    with _bar(what, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+async def enriched(app: App) -> None:
+    """Returns when nothing waits for the background any more; shows meanwhile how much still does."""
+    total = await _waiting(app)
+    with _bar("enriching", MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("enriching", total=total)
+        while (left := await _waiting(app)) > 0:
+            bar.update(task, completed=max(total - left, 0))
+            await anyio.sleep(_LOOK_S)
+
+
+@contextmanager
+def _bar(what: str, *columns: ProgressColumn) -> Iterator[Progress]:
+    out = Console(stderr=True)
+    with Progress(
+        TextColumn(what), BarColumn(), *columns, console=out, transient=True, disable=not out.is_terminal
+    ) as bar:
+        yield bar
+
+
+async def _waiting(app: App) -> int:
+    async with app.store.work() as queue:
+        return (await queue.backlog()).waiting
