@@ -21,8 +21,10 @@ from komorebi_mcp.storage.store import Store
 _CLAIM_MAX = 64
 _LEASE_S = 60.0
 """Far longer than a batch takes, short enough that a killed process's captures do not wait for long."""
-_POLL_S = 2.0
+_POLL_S = 0.5
 """How often to look for what another process stored or left behind."""
+_PAUSE_MAX_S = 30.0
+"""Up to which the wait doubles while the database fails: its log is not to fill a disk that is full."""
 _ATTEMPTS_MAX = 5
 _BACKOFF_S = 2.0
 """The wait after the first failure; it doubles with each further one."""
@@ -50,15 +52,18 @@ class Worker:
 
     async def run(self) -> None:
         """Works until cancelled. Whatever fails is logged and tried again, since the application goes on."""
+        pause_s = _POLL_S
         while True:
             self._wake = anyio.Event()
             try:
                 busy = await self.work_once()
+                pause_s = _POLL_S
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
                 _log.exception("worker.failed")
                 busy = False
+                pause_s = min(pause_s * 2, _PAUSE_MAX_S)
             if not busy:
-                with anyio.move_on_after(_POLL_S):
+                with anyio.move_on_after(pause_s):
                     await self._wake.wait()
 
     async def work_once(self) -> bool:
