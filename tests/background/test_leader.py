@@ -85,6 +85,16 @@ async def test_a_leader_that_holds_the_lock_and_does_nothing_is_stood_in_for(tmp
             background.cancel_scope.cancel()
 
 
+async def test_what_a_dead_leader_had_claimed_does_not_wait_for_its_lease_to_end(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms, anyio.create_task_group() as background:
+        capture_id = await capture(rooms)
+        async with rooms.store.work() as queue:
+            assert await queue.claim(limit=10, lease_s=60)
+        background.start_soon(rooms.lead)
+        await processed(rooms, capture_id)
+        background.cancel_scope.cancel()
+
+
 async def test_where_no_lock_can_be_had_the_work_is_done_all_the_same(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms, anyio.create_task_group() as background:
         lock_of(rooms).mkdir()

@@ -11,6 +11,7 @@ import structlog
 
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.errors import StorageError
 from komorebi_mcp.storage.locks import try_lock
 from komorebi_mcp.storage.store import Store
 
@@ -41,10 +42,20 @@ async def lead(store: Store, worker: Worker, *, clock: Clock) -> None:
             return
         if held is not None:
             with held:
+                await _take_over(store)
                 await worker.run()
             return
         await deputy.help()
         await anyio.sleep(_TRY_S)
+
+
+async def _take_over(store: Store) -> None:
+    """Frees what the last leader had claimed: who has the lock need not wait for the leases of the dead."""
+    try:
+        async with store.work() as queue:
+            await queue.take_over()
+    except StorageError:
+        _log.exception("leader.take_over_failed")
 
 
 class _Deputy:

@@ -1,7 +1,9 @@
 """Captures that wait for the background, whoever owns them. The one place that reads across owners."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from sqlalchemy import Connection, Update, bindparam, func, select, update
 
@@ -12,6 +14,8 @@ from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import captures
 
 _LEASE_BYTES = 16
+_ALONE_AFTER = 2
+"""Attempts without an end, after which a job is not claimed together with others."""
 
 
 class JobQueue:
@@ -28,9 +32,19 @@ class JobQueue:
     async def claim(self, *, limit: int, lease_s: float) -> list[Job]:
         """Up to `limit` waiting captures, ours for `lease_s` seconds, the longest waiting first.
 
-        A lapsed lease counts as waiting, so a job may run twice: handlers must tolerate it.
+        A lapsed lease counts as waiting, so a job may run twice: handlers must tolerate it. One that was not
+        finished twice comes alone, so that a capture which ends the process takes no others down with it.
         """
         return await self._session.run(lambda connection: self._claim(connection, limit, lease_s))
+
+    async def take_over(self) -> None:
+        """Makes every leased job due at once, since those who held the leases are gone."""
+        row = captures.c
+        orphaned = update(captures).where(row.due_at.is_not(None), row.lease.is_not(None))
+        now = self._clock()
+        await self._session.run(
+            lambda connection: connection.execute(orphaned.values(lease=None, due_at=now)).close()
+        )
 
     async def give_back(self, job: Job, *, error: str, retry_at: datetime) -> None:
         """The job waits again, until `retry_at`; nothing happens where the lease is no longer the job's."""
@@ -63,8 +77,9 @@ class JobQueue:
     def _claim(self, connection: Connection, limit: int, lease_s: float) -> list[Job]:
         now = self._clock()
         row = captures.c
-        waiting = select(row.seq).where(row.due_at <= now).order_by(row.due_at, row.seq).limit(limit)
-        seqs = list(connection.execute(waiting.with_for_update(skip_locked=True)).scalars())
+        waiting = select(row.seq, row.attempts).where(row.due_at <= now).order_by(row.due_at, row.seq)
+        waiting = waiting.limit(limit).with_for_update(skip_locked=True)
+        seqs = _together([(each.seq, each.attempts) for each in connection.execute(waiting)])
         if not seqs:
             return []
         leases = {seq: secrets.token_hex(_LEASE_BYTES) for seq in seqs}
@@ -82,6 +97,12 @@ class JobQueue:
             Job(owner=each.owner, capture=capture, lease=leases[each.seq], attempt=each.attempts)
             for each, capture in zip(ordered, contents, strict=True)
         ]
+
+
+def _together(waiting: Sequence[tuple[int, int]]) -> list[int]:
+    """The first of the jobs, rows and attempts, that may be claimed at once."""
+    trusted = takewhile(lambda job: job[1] < _ALONE_AFTER, waiting)
+    return [seq for seq, _ in trusted] or [seq for seq, _ in waiting[:1]]
 
 
 def _held(job: Job) -> Update:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -91,7 +92,7 @@ def _upgrade(engine: Engine) -> None:
 def _file_lock(path: Path) -> Iterator[None]:
     """Holds the lock file at `path`, once whoever holds it has let go."""
     deadline_s = time.monotonic() + LOCK_TIMEOUT_S
-    while (file := try_lock(path)) is None:
+    while (file := _try_lock(path)) is None:
         if time.monotonic() > deadline_s:
             raise StorageUnavailable(
                 "Another process has been upgrading the database for 30 seconds. Try again later."
@@ -99,3 +100,12 @@ def _file_lock(path: Path) -> Iterator[None]:
         time.sleep(0.02)
     with file:
         yield
+
+
+def _try_lock(path: Path) -> BinaryIO | None:
+    try:
+        return try_lock(path)
+    except OSError as error:
+        raise StorageUnavailable(
+            "The folder of the database cannot be written. Check its rights, or set KOMOREBI_HOME."
+        ) from error
