@@ -6,10 +6,12 @@ It is entered outside the transports, since the SDK enters a server's lifespan o
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import anyio
 
+from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.services.aggregate import Aggregate
@@ -68,7 +70,7 @@ async def open_app(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterat
 
         capture = CaptureService(store, secrets=settings.secrets, announce=announce)
         background.start_soon(capture.run)
-        background.start_soon(worker.run)
+        background.start_soon(partial(lead, store, worker, clock=clock))
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),

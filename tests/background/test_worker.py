@@ -1,7 +1,7 @@
 """Whatever happens to the worker, each capture is enriched or set aside with its reason."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -101,6 +101,28 @@ async def test_a_capture_that_ends_the_process_each_time_is_set_aside(tmp_path: 
                 assert await queue.claim(limit=10, lease_s=60)
             rooms.clock.advance(seconds=61)
         await rooms.settle()
+        assert (await read(rooms, killer)).failure == "the process ended at every attempt"
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing of ours catches it."""
+
+
+async def test_a_capture_that_ends_the_process_takes_no_others_down_with_it(tmp_path: Path) -> None:
+    def deadly(found: Capture) -> Enrichment:
+        if "deadly" in found.content:
+            raise Killed
+        return enrich(found)
+
+    async with open_rooms(tmp_path) as rooms:
+        worker = Worker(rooms.store, deadly, clock=rooms.clock, announce=lambda _: None)
+        before, killer, behind = [await capture(rooms, text) for text in ("bread", "deadly", "butter")]
+        for _ in range(20):
+            with suppress(Killed):
+                await worker.work_once()
+            rooms.clock.advance(seconds=61)
+        assert (await read(rooms, before)).status is Status.PROCESSED
+        assert (await read(rooms, behind)).status is Status.PROCESSED
         assert (await read(rooms, killer)).failure == "the process ended at every attempt"
 
 

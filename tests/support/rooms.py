@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.enrich import enrich
@@ -32,6 +33,10 @@ class Rooms:
         """Enriches all that waits."""
         while await self.worker.work_once():
             pass
+
+    async def lead(self) -> None:
+        """Works in the background as the application does, until cancelled."""
+        await lead(self.store, self.worker, clock=self.clock)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from komorebi_mcp.storage.store import Store
 _CLAIM_MAX = 64
 _LEASE_S = 60.0
 """Far longer than a batch takes, short enough that a killed process's captures do not wait for long."""
-_POLL_S = 2.0
+_POLL_S = 0.5
 """How often to look for what another process stored or left behind."""
 _PAUSE_S = 0.03
 """Each step is taken when no capture has come for so long: whoever captures comes first."""
@@ -31,6 +31,8 @@ _PATIENCE_S = 0.05
 """But a step waits for such a pause no longer than this, so that a steady stream is enriched as well."""
 _FINISH_MAX = 8
 """Captures finished in one transaction; a capture that comes meanwhile waits for its end."""
+_POLL_MAX_S = 30.0
+"""Up to which the wait doubles while the database fails: its log is not to fill a disk that is full."""
 _ATTEMPTS_MAX = 5
 _BACKOFF_S = 2.0
 """The wait after the first failure; it doubles with each further one."""
@@ -71,15 +73,18 @@ class Worker:
 
     async def run(self) -> None:
         """Works until cancelled. Whatever fails is logged and tried again, since the application goes on."""
+        poll_s = _POLL_S
         while True:
             self._wake = anyio.Event()
             try:
                 busy = not self._holds and await self.work_once()
+                poll_s = _POLL_S
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
                 _log.exception("worker.failed")
                 busy = False
+                poll_s = min(poll_s * 2, _POLL_MAX_S)
             if not busy:
-                with anyio.move_on_after(_POLL_S):
+                with anyio.move_on_after(poll_s):
                     await self._wake.wait()
 
     async def _pause(self) -> None:

@@ -1,6 +1,7 @@
 """Captures that wait for the background, whoever owns them. The one place that reads across owners."""
 
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Update, bindparam, func, select, update
@@ -14,6 +15,8 @@ from komorebi_mcp.storage.tables import captures
 CLAIM_CHARS_MAX = 1_000_000
 """How much text is claimed at once, the first capture whatever its size: it is all held in memory."""
 _LEASE_BYTES = 16
+_ALONE_AFTER = 2
+"""Attempts without an end, after which a job is not claimed together with others."""
 
 
 class JobQueue:
@@ -30,11 +33,20 @@ class JobQueue:
     async def claim(self, *, limit: int, lease_s: float) -> list[Job]:
         """Up to `limit` waiting captures, ours for `lease_s` seconds, the longest waiting first.
 
-        Fewer where their text is long.
-
-        A lapsed lease counts as waiting, so a job may run twice: handlers must tolerate it.
+        Fewer where their text is long. A lapsed lease counts as waiting, so a job may run twice: handlers
+        must tolerate it. One that was not finished twice comes alone, so that a capture which ends the process
+        takes no others down with it.
         """
         return await self._session.run(lambda connection: self._claim(connection, limit, lease_s))
+
+    async def take_over(self) -> None:
+        """Makes every leased job due at once, since those who held the leases are gone."""
+        row = captures.c
+        orphaned = update(captures).where(row.due_at.is_not(None), row.lease.is_not(None))
+        now = self._clock()
+        await self._session.run(
+            lambda connection: connection.execute(orphaned.values(lease=None, due_at=now)).close()
+        )
 
     async def give_back(self, job: Job, *, error: str, retry_at: datetime) -> None:
         """The job waits again, until `retry_at`; nothing happens where the lease is no longer the job's."""
@@ -67,16 +79,9 @@ class JobQueue:
     def _claim(self, connection: Connection, limit: int, lease_s: float) -> list[Job]:
         now = self._clock()
         row = captures.c
-        waiting = (
-            select(row.seq, row.chars).where(row.due_at <= now).order_by(row.due_at, row.seq).limit(limit)
-        )
-        chars = 0
-        seqs: list[int] = []
-        for seq, length in connection.execute(waiting.with_for_update(skip_locked=True)):
-            chars += length
-            if seqs and chars > CLAIM_CHARS_MAX:
-                break
-            seqs.append(seq)
+        waiting = select(row.seq, row.chars, row.attempts).where(row.due_at <= now)
+        waiting = waiting.order_by(row.due_at, row.seq).limit(limit).with_for_update(skip_locked=True)
+        seqs = _together([(each.seq, each.chars, each.attempts) for each in connection.execute(waiting)])
         if not seqs:
             return []
         leases = {seq: secrets.token_hex(_LEASE_BYTES) for seq in seqs}
@@ -94,6 +99,20 @@ class JobQueue:
             Job(owner=each.owner, capture=capture, lease=leases[each.seq], attempt=each.attempts)
             for each, capture in zip(ordered, contents, strict=True)
         ]
+
+
+def _together(waiting: Iterable[tuple[int, int, int]]) -> list[int]:
+    """The first of the jobs, given as row, characters and attempts, that may be claimed at once."""
+    seqs: list[int] = []
+    chars = 0
+    for seq, length, attempts in waiting:
+        chars += length
+        if seqs and (chars > CLAIM_CHARS_MAX or attempts >= _ALONE_AFTER):
+            break
+        seqs.append(seq)
+        if attempts >= _ALONE_AFTER:
+            break
+    return seqs
 
 
 def _held(job: Job) -> Update:

@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from komorebi_mcp.errors import StorageCorrupt, StorageUnavailable
 from komorebi_mcp.storage import sqlite
 from komorebi_mcp.storage.failures import storage_errors
+from komorebi_mcp.storage.locks import try_lock
 from komorebi_mcp.storage.postgres import MIGRATION_LOCK
 
 HEAD = "0001"
@@ -31,7 +33,7 @@ def migrate(engine: Engine, path: Path | None) -> None:
         if path is not None:
             sqlite.prepare_folder(path)
             if not _is_current(*sqlite.names_in(path)):
-                with _file_lock(path.with_name(path.name + ".lock")):
+                with _file_lock(sqlite.beside(engine.url, ".lock")):
                     if not _is_current(*sqlite.names_in(path)):
                         _upgrade(engine)
             return
@@ -88,31 +90,22 @@ def _upgrade(engine: Engine) -> None:
 
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
-    """Holds the lock file at `path`; the system frees it if this process dies."""
+    """Holds the lock file at `path`, once whoever holds it has let go."""
     deadline_s = time.monotonic() + LOCK_TIMEOUT_S
-    with path.open("ab") as file:
-        while not _try_lock(file.fileno()):
-            if time.monotonic() > deadline_s:
-                raise StorageUnavailable(
-                    "Another process has been upgrading the database for 30 seconds. Try again later."
-                )
-            time.sleep(0.02)
+    while (file := _try_lock(path)) is None:
+        if time.monotonic() > deadline_s:
+            raise StorageUnavailable(
+                "Another process has been upgrading the database for 30 seconds. Try again later."
+            )
+        time.sleep(0.02)
+    with file:
         yield
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(path: Path) -> BinaryIO | None:
     try:
-        import fcntl  # noqa: PLC0415 - Not on Windows.
-    except ModuleNotFoundError:
-        import msvcrt  # noqa: PLC0415 - Only on Windows.
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return try_lock(path)
+    except OSError as error:
+        raise StorageUnavailable(
+            "The folder of the database cannot be written. Check its rights, or set KOMOREBI_HOME."
+        ) from error

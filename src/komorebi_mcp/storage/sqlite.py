@@ -45,6 +45,12 @@ def database_path(url: URL) -> Path:
     return Path(url.database)
 
 
+def beside(url: URL, ending: str) -> Path:
+    """The file beside the database that has its name and `ending`, the same whatever path led to it."""
+    path = database_path(url).resolve()
+    return path.with_name(path.name + ending)
+
+
 def prepare_folder(path: Path) -> None:
     """Creates the folder of the database, readable by its owner alone.
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
@@ -41,6 +42,8 @@ class Store:
 
     dialect: str
     """`sqlite` or `postgresql`."""
+    leader_lock: Path | None
+    """The lock file of whoever works in the background; None on PostgreSQL, where every process may."""
 
     def __init__(
         self, engine: AsyncEngine, key: bytes, clock: Clock, *, intake_engine: Engine | None = None
@@ -51,6 +54,7 @@ class Store:
         self._clock = clock
         self._cursors = CursorSigner(key)
         one_file = self.dialect == "sqlite"
+        self.leader_lock = sqlite.beside(engine.url, ".leader") if one_file else None
         self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
         self._writer: AbstractAsyncContextManager[Any] = Lock() if one_file else self._readers
 
@@ -101,6 +105,12 @@ class Store:
     async def work(self) -> AsyncIterator[JobQueue]:
         """A write transaction over the jobs of all owners."""
         async with self._session(write=True, owner=None, opening=_nothing) as session:
+            yield JobQueue(session, self._clock)
+
+    @asynccontextmanager
+    async def look(self) -> AsyncIterator[JobQueue]:
+        """A read transaction over the jobs of all owners; anything written in it is rolled back."""
+        async with self._session(write=False, owner=None, opening=_nothing) as session:
             yield JobQueue(session, self._clock)
 
     async def check(self) -> None:
