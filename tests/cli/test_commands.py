@@ -2,15 +2,24 @@
 
 import json
 import logging
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import pytest
 import structlog
 
+from komorebi_mcp.app import open_app
 from komorebi_mcp.cli.main import run
+<<<<<<< HEAD
+=======
+from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX, CaptureCreate
+from komorebi_mcp.settings import Settings
+>>>>>>> 4e007ff (Give unfinished captures back when the worker is stopped)
 
 
 class Ended(NamedTuple):
@@ -150,6 +159,22 @@ def test_a_page_says_how_to_get_the_next(komorebi: Komorebi) -> None:
     first = komorebi("list", "--limit", "2").out
     cursor = first.split("--cursor ")[1].strip()
     assert "Text number 0." in komorebi("list", "--limit", "2", "--cursor", cursor).out
+
+
+def test_a_short_command_leaves_what_waits_as_it_is(komorebi: Komorebi, tmp_path: Path) -> None:
+    async def keep() -> None:
+        settings = Settings(home=tmp_path)
+        async with open_app(settings, works=False) as app:
+            for number in range(6):
+                content = f"Sentence {number} of a long log. " * 8_000
+                await app.capture.capture("local", CaptureCreate(content=content))
+
+    anyio.run(keep)
+    for _ in range(3):
+        assert komorebi("projects").status == 0
+    with closing(sqlite3.connect(tmp_path / "komorebi.db")) as database:
+        rows = database.execute("SELECT status, attempts, lease FROM captures").fetchall()
+    assert rows == [("inbox", 0, None)] * 6
 
 
 def test_doctor_finds_a_fresh_home_well(komorebi: Komorebi) -> None:

@@ -91,7 +91,7 @@ def capture(
             await _see_enriched(app, progress.receipt)
 
     try:
-        run(work)
+        run(work, enriches=True)
     except KeyboardInterrupt:
         _tell_interrupted(progress, key)
         raise typer.Exit(INTERRUPTED) from None

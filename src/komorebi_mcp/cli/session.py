@@ -22,13 +22,13 @@ T = TypeVar("T")
 A = TypeVar("A", bound=Model)
 
 
-def run(work: Callable[[App], Awaitable[T]]) -> T:
-    """What `work` gives back.
+def run(work: Callable[[App], Awaitable[T]], *, enriches: bool) -> T:
+    """What `work` gives back; where it `enriches`, the inbox is worked through meanwhile.
 
     Raises:
         KomorebiError: It could not be done; the task group of the application may have wrapped it.
     """
-    return anyio.run(partial(_within, ready_settings(), work))
+    return anyio.run(partial(_within, ready_settings(), work, works=enriches))
 
 
 def ready_settings() -> Settings:
@@ -52,6 +52,6 @@ def arguments(tool: Tool[A], **given: Any) -> A:
         raise typer.Exit(USAGE) from None
 
 
-async def _within(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
-    async with open_app(settings) as app:
+async def _within(settings: Settings, work: Callable[[App], Awaitable[T]], *, works: bool) -> T:
+    async with open_app(settings, works=works) as app:
         return await work(app)

@@ -1,6 +1,7 @@
 """Captures that wait for the background, whoever owns them. The one place that reads across owners."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Update, bindparam, func, select, update
@@ -42,6 +43,14 @@ class JobQueue:
         released = {"lease": None, "due_at": retry_at}
         await self._session.run(lambda connection: connection.execute(_held(job).values(released)).close())
 
+    async def release(self, jobs: Sequence[Job]) -> None:
+        """The jobs are due at once, as if they had never been claimed: the attempt does not count.
+
+        Nothing happens to one whose lease is no longer the job's.
+        """
+        if jobs:
+            await self._session.run(lambda connection: self._release(connection, jobs))
+
     async def set_aside(self, job: Job, *, error: str) -> None:
         """The job is not tried again until its capture changes; `error` becomes the capture's `failure`.
 
@@ -63,6 +72,20 @@ class JobQueue:
     async def backlog(self) -> Backlog:
         """How much work there is, that under lease included."""
         return await self._session.run(_backlog)
+
+    def _release(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        row = captures.c
+        statement = (
+            update(captures)
+            .where(
+                row.owner == bindparam("of_owner"),
+                row.id == bindparam("of_id"),
+                row.lease == bindparam("token"),
+            )
+            .values(lease=None, due_at=self._clock(), attempts=row.attempts - 1)
+        )
+        held = [{"of_owner": job.owner, "of_id": job.capture.id, "token": job.lease} for job in jobs]
+        connection.execute(statement, held)
 
     def _claim(self, connection: Connection, limit: int, lease_s: float) -> list[Job]:
         now = self._clock()
