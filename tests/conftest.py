@@ -1,11 +1,5 @@
-"""Logs as the product writes them; structlog's own default takes seconds to draw a traceback."""
+"""Logs as the product writes them."""
 
-import structlog
+from support.logs import log_plainly
 
-structlog.configure(
-    processors=[
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        structlog.processors.KeyValueRenderer(),
-    ]
-)
+log_plainly()

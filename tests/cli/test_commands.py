@@ -1,7 +1,6 @@
 """What commands print, and how they end, run in this process on a real file."""
 
 import json
-import logging
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -11,15 +10,12 @@ from typing import Any, NamedTuple
 
 import anyio
 import pytest
-import structlog
 
 from komorebi_mcp.app import open_app
 from komorebi_mcp.cli.main import run
-<<<<<<< HEAD
-=======
-from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX, CaptureCreate
+from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.settings import Settings
->>>>>>> 4e007ff (Give unfinished captures back when the worker is stopped)
+from support.logs import log_plainly
 
 
 class Ended(NamedTuple):
@@ -65,8 +61,7 @@ def komorebi(
 
     yield command
     # The commands point logs at this test's stderr, which is closed when it ends.
-    structlog.reset_defaults()
-    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    log_plainly()
 
 
 def capture(komorebi: Komorebi, *arguments: str, stdin: bytes = b"") -> str:
