@@ -1,6 +1,7 @@
 """What commands print, and how they end, run in this process on a real file."""
 
 import json
+import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import anyio
 import pytest
 
 from komorebi_mcp.app import open_app
+from komorebi_mcp.cli import wording
 from komorebi_mcp.cli.main import run
 from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.settings import Settings
@@ -141,6 +143,56 @@ def test_an_escape_sequence_in_a_capture_does_not_reach_the_terminal(komorebi: K
 def test_a_wrong_argument_is_one_line_and_status_two(komorebi: Komorebi, arguments: tuple[str, ...]) -> None:
     ended = komorebi(*arguments)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sevre",),
+        ("capture",),
+        ("list", "--colour"),
+        ("list", "--kind", "poem"),
+        ("serve", "--transport", "carrier-pigeon"),
+        ("serve", "--port", "70000"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_make_no_command_are_one_plain_line_and_status_two(
+    komorebi: Komorebi, arguments: tuple[str, ...]
+) -> None:
+    ended = komorebi(*arguments)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("komorebi-mcp: ")
+    assert ended.err.endswith("--help`.\n")
+    assert ended.err.isascii()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("summarize", "--project", "nowhere"), "Run `komorebi-mcp projects` for"),
+        (("summarize", "--id", "x"), "Run `komorebi-mcp list` or `komorebi-mcp search` to"),
+        (("search", " "), "run `komorebi-mcp list`."),
+        (("capture", "-"), "Run `komorebi-mcp capture` with"),
+    ],
+    ids=["no such project", "no id", "an empty query", "nothing"],
+)
+def test_an_error_names_commands_to_a_person_and_not_tools(
+    komorebi: Komorebi, arguments: tuple[str, ...], command: str
+) -> None:
+    assert command in komorebi(*arguments).err
+
+
+def test_every_tool_that_an_error_sends_to_has_its_command() -> None:
+    source = Path(wording.__file__).parents[1]
+    floors = (source / floor for floor in ("domain", "services", "storage", "text"))
+    sent = {
+        move
+        for file in (file for floor in floors for file in floor.rglob("*.py"))
+        for move in re.findall(r"\b[Cc]all [a-z]+_[a-z]+\b", file.read_text(encoding="utf-8"))
+    }
+    assert sent
+    assert not [move for move in sent if "komorebi-mcp" not in wording.for_people(move)]
 
 
 def test_what_is_not_there_is_one_line_and_status_one(komorebi: Komorebi) -> None:

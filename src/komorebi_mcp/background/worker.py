@@ -121,7 +121,8 @@ class Worker:
         owner = done[0][0].owner
         some = [each for each in done if each[0].owner == owner][:_FINISH_MAX]
         await self._finish(owner, some)
-        done[:] = [each for each in done if each not in some]
+        stored = {job.lease for job, _ in some}
+        done[:] = [each for each in done if each[0].lease not in stored]
 
     async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:
         enriched = []

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.cli.logs import configure_logs
+from komorebi_mcp.cli.wording import for_people
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.settings import Settings, load_settings
 from komorebi_mcp.surface.replies import invalid_arguments
@@ -48,7 +49,9 @@ def arguments(tool: Tool[A], **given: Any) -> A:
     try:
         return tool.arguments.model_validate(present)
     except ValidationError as error:
-        typer.echo(f"komorebi-mcp: {invalid_arguments(tool.name, error, tool.demands)}", err=True)
+        typer.echo(
+            f"komorebi-mcp: {for_people(str(invalid_arguments(tool.name, error, tool.demands)))}", err=True
+        )
         raise typer.Exit(USAGE) from None
 
 
