@@ -1,11 +1,8 @@
-"""Logs as the product writes them; structlog's own default takes seconds to draw a traceback."""
+"""Logs as the product writes them, and how hard Hypothesis tries where little time is given."""
 
-import structlog
+from hypothesis import settings
 
-structlog.configure(
-    processors=[
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        structlog.processors.KeyValueRenderer(),
-    ]
-)
+from support.logs import log_plainly
+
+log_plainly()
+settings.register_profile("fast", max_examples=15)

@@ -48,8 +48,11 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[App]:
-    """The application, with its database migrated and its background work under way.
+async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc_now) -> AsyncIterator[App]:
+    """The application, with its database migrated and, where it `works`, its background work under way.
+
+    One that is closed again at once, for a short command, does better without: what it began would only have
+    to be given back.
 
     Raises:
         StorageError: The database cannot be opened.
@@ -70,7 +73,8 @@ async def open_app(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterat
 
         capture = CaptureService(store, secrets=settings.secrets, announce=announce)
         background.start_soon(capture.run)
-        background.start_soon(partial(lead, store, worker, clock=clock))
+        if works:
+            background.start_soon(partial(lead, store, worker, clock=clock))
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),

@@ -126,6 +126,31 @@ async def test_a_capture_that_ends_the_process_takes_no_others_down_with_it(tmp_
         assert (await read(rooms, killer)).failure == "the process ended at every attempt"
 
 
+async def test_a_cancelled_worker_keeps_what_it_finished_and_gives_the_rest_back_uncounted(
+    tmp_path: Path,
+) -> None:
+    reached = anyio.Event()
+
+    def slow(found: Capture) -> Enrichment:
+        if found.content == "second":
+            reached.set()
+        return enrich(found)
+
+    async with open_rooms(tmp_path) as rooms:
+        ids = [await capture(rooms, content) for content in ("first", "second", "third")]
+        worker = Worker(rooms.store, slow, clock=rooms.clock, announce=lambda _: None)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as background:
+                background.start_soon(worker.run)
+                await reached.wait()
+                background.cancel_scope.cancel()
+        statuses = [(await read(rooms, each)).status for each in ids]
+        assert statuses == [Status.PROCESSED, Status.INBOX, Status.INBOX]
+        async with rooms.store.work() as queue:
+            left = await queue.claim(limit=10, lease_s=60)
+        assert [(job.capture.content, job.attempt) for job in left] == [("second", 1), ("third", 1)]
+
+
 async def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
         capture_id = await capture(rooms, "first text")

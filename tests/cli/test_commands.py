@@ -1,16 +1,23 @@
 """What commands print, and how they end, run in this process on a real file."""
 
 import json
-import logging
+import re
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import pytest
-import structlog
 
+from komorebi_mcp.app import open_app
+from komorebi_mcp.cli import wording
 from komorebi_mcp.cli.main import run
+from komorebi_mcp.domain.captures import CaptureCreate
+from komorebi_mcp.settings import Settings
+from support.logs import log_plainly
 
 
 class Ended(NamedTuple):
@@ -56,8 +63,7 @@ def komorebi(
 
     yield command
     # The commands point logs at this test's stderr, which is closed when it ends.
-    structlog.reset_defaults()
-    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    log_plainly()
 
 
 def capture(komorebi: Komorebi, *arguments: str, stdin: bytes = b"") -> str:
@@ -139,6 +145,56 @@ def test_a_wrong_argument_is_one_line_and_status_two(komorebi: Komorebi, argumen
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sevre",),
+        ("capture",),
+        ("list", "--colour"),
+        ("list", "--kind", "poem"),
+        ("serve", "--transport", "carrier-pigeon"),
+        ("serve", "--port", "70000"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_make_no_command_are_one_plain_line_and_status_two(
+    komorebi: Komorebi, arguments: tuple[str, ...]
+) -> None:
+    ended = komorebi(*arguments)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("komorebi-mcp: ")
+    assert ended.err.endswith("--help`.\n")
+    assert ended.err.isascii()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("summarize", "--project", "nowhere"), "Run `komorebi-mcp projects` for"),
+        (("summarize", "--id", "x"), "Run `komorebi-mcp list` or `komorebi-mcp search` to"),
+        (("search", " "), "run `komorebi-mcp list`."),
+        (("capture", "-"), "Run `komorebi-mcp capture` with"),
+    ],
+    ids=["no such project", "no id", "an empty query", "nothing"],
+)
+def test_an_error_names_commands_to_a_person_and_not_tools(
+    komorebi: Komorebi, arguments: tuple[str, ...], command: str
+) -> None:
+    assert command in komorebi(*arguments).err
+
+
+def test_every_tool_that_an_error_sends_to_has_its_command() -> None:
+    source = Path(wording.__file__).parents[1]
+    floors = (source / floor for floor in ("domain", "services", "storage", "text"))
+    sent = {
+        move
+        for file in (file for floor in floors for file in floor.rglob("*.py"))
+        for move in re.findall(r"\b[Cc]all [a-z]+_[a-z]+\b", file.read_text(encoding="utf-8"))
+    }
+    assert sent
+    assert not [move for move in sent if "komorebi-mcp" not in wording.for_people(move)]
+
+
 def test_what_is_not_there_is_one_line_and_status_one(komorebi: Komorebi) -> None:
     ended = komorebi("summarize", "--project", "nowhere")
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
@@ -150,6 +206,22 @@ def test_a_page_says_how_to_get_the_next(komorebi: Komorebi) -> None:
     first = komorebi("list", "--limit", "2").out
     cursor = first.split("--cursor ")[1].strip()
     assert "Text number 0." in komorebi("list", "--limit", "2", "--cursor", cursor).out
+
+
+def test_a_short_command_leaves_what_waits_as_it_is(komorebi: Komorebi, tmp_path: Path) -> None:
+    async def keep() -> None:
+        settings = Settings(home=tmp_path)
+        async with open_app(settings, works=False) as app:
+            for number in range(6):
+                content = f"Sentence {number} of a long log. " * 8_000
+                await app.capture.capture("local", CaptureCreate(content=content))
+
+    anyio.run(keep)
+    for _ in range(3):
+        assert komorebi("projects").status == 0
+    with closing(sqlite3.connect(tmp_path / "komorebi.db")) as database:
+        rows = database.execute("SELECT status, attempts, lease FROM captures").fetchall()
+    assert rows == [("inbox", 0, None)] * 6
 
 
 def test_doctor_finds_a_fresh_home_well(komorebi: Komorebi) -> None:

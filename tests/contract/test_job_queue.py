@@ -142,3 +142,24 @@ async def test_a_renamed_project_has_its_captures_indexed_again_without_leaving_
         assert await _finish(store, job)
         async with store.read("a") as transaction:
             assert await transaction.captures.count(CaptureFilter(statuses=(Status.PROCESSED,))) == 1
+
+
+async def test_a_released_job_is_due_at_once_and_its_attempt_does_not_count(
+    store_url: str, clock: StillClock
+) -> None:
+    async with open_store(store_url, clock=clock) as store:
+        ids = await _add(store, "1", "2", "3")
+        await _add(store, "4", owner="b")
+        lapsed = await _claim(store, lease_s=30)
+        clock.advance(seconds=30)
+        current = await _claim(store, limit=2, lease_s=30)
+        async with store.work() as queue:
+            await queue.release(lapsed)
+            await queue.release(current)
+            await queue.release([])
+        again = await _claim(store)
+        assert await _claim(store) == []
+    assert {job.capture.id for job in current} == set(ids[:2])
+    assert sorted(job.capture.content for job in again) == ["1", "2", "3", "4"]
+    # A lease that has lapsed is still the job's, unless another claim has taken its place.
+    assert {job.capture.content: job.attempt for job in again} == {"1": 2, "2": 2, "3": 1, "4": 1}

@@ -67,6 +67,7 @@ async def test_copies_fold_under_the_first_one_that_fits_the_same_filter(store_u
         assert await _listed(store, CaptureFilter(statuses=(Status.INBOX,))) == ["second", "third"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", Order)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

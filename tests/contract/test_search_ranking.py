@@ -87,6 +87,7 @@ async def test_any_of_the_words_matches_and_the_best_comes_first(store_url: str,
         assert await _found(store, "submarine") == []
 
 
+@pytest.mark.slow
 async def test_any_text_can_be_searched(store_url: str, indexed: bool) -> None:
     async with open_store(store_url) as store:
         await _add(store, CaptureCreate(title="T1", content="plain words"))
@@ -247,6 +248,7 @@ async def test_the_newest_matches_are_ranked_where_there_are_too_many(
         assert set(await _found(store, "word")) == {"T3", "T4", "T5"}
 
 
+@pytest.mark.slow
 async def test_more_terms_than_an_index_takes_are_cut_off(store_url: str) -> None:
     words: Sequence[str] = [f"w{n}" for n in range(60_000)]
     async with open_store(store_url) as store:

@@ -156,6 +156,7 @@ async def test_a_change_goes_unacknowledged_after_a_statement_in_it_failed(store
         assert await _count(store) == 0
 
 
+@pytest.mark.process
 async def test_two_processes_with_the_same_keys_store_each_once(store_url: str) -> None:
     # Two stores on one database share nothing but the database, as two processes do.
     forth = [CaptureCreate(content=f"{n}", key=f"k{n}", project=f"p{n % 3}") for n in range(40)]
@@ -177,6 +178,7 @@ async def test_two_processes_with_the_same_keys_store_each_once(store_url: str) 
     assert len({receipt.id for receipt in receipts}) == sum(receipt.created for receipt in receipts) == 40
 
 
+@pytest.mark.process
 async def test_two_processes_never_claim_the_same_capture(store_url: str) -> None:
     claimed: list[str] = []
 

@@ -127,6 +127,14 @@ async def test_a_signal_ends_it_with_code_0_although_streams_are_open(
                 assert await process.wait() == 0
 
 
+async def test_a_signal_that_comes_as_soon_as_it_listens_ends_it_with_code_0(tmp_path: Path) -> None:
+    for _ in range(4):
+        async with http_server(tmp_path) as (process, _):
+            process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(5):
+                assert await process.wait() == 0
+
+
 async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
     async with http_server(tmp_path) as (process, url), httpx.AsyncClient(timeout=START_S) as http:
         headers = {**MODERN, "mcp-method": "tools/call", "mcp-name": "capture"}

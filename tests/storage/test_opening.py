@@ -193,6 +193,7 @@ async def test_a_migration_under_way_elsewhere_is_waited_for_and_then_told(
     await _open(tmp_path / "k.db")
 
 
+@pytest.mark.process
 async def test_a_start_with_a_current_schema_imports_neither_alembic_nor_psycopg(tmp_path: Path) -> None:
     path = tmp_path / "k.db"
     await _open(path)

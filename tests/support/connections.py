@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from mcp import Client
 from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, TextContent
@@ -13,8 +14,11 @@ from komorebi_mcp.app import App, open_app
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.server import open_server
 
-MODES: Final = ("legacy", "auto")
+ERAS: Final = ("legacy", "auto")
 """The SDK's words for the handshake era and, with a server that has it, the modern one."""
+
+MODES: Final = (ERAS[0], pytest.param(ERAS[1], marks=pytest.mark.slow))
+"""Both, as parameters; the quick tests make do with the one that every client speaks."""
 
 
 @asynccontextmanager

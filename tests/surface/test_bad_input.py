@@ -148,6 +148,7 @@ def arguments_of(tool: str) -> st.SearchStrategy[dict[str, Any]]:
 CALLED = st.sampled_from(sorted(OWN_TOOLS)).flatmap(lambda tool: st.tuples(st.just(tool), arguments_of(tool)))
 
 
+@pytest.mark.slow
 async def test_whatever_the_arguments_no_call_fails_inside(tmp_path: Path) -> None:
     async with open_client(tmp_path) as client:
         portal = anyio.from_thread.BlockingPortal()

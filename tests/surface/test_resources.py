@@ -25,6 +25,7 @@ async def read(client: Client, uri: str) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 async def test_a_capture_is_a_resource_whole_at_any_size(tmp_path: Path, mode: str) -> None:
     content = "ä\x00" * 349_000
     async with open_client(tmp_path, mode=mode) as client:
@@ -52,6 +53,7 @@ async def test_a_brief_and_its_summary_tell_their_sources(tmp_path: Path, mode: 
         assert again["children"] == []
 
 
+@pytest.mark.slow
 async def test_the_list_has_the_briefs_of_all_projects_page_by_page(tmp_path: Path, mode: str) -> None:
     async with open_client(tmp_path, mode=mode) as client:
         for number in range(53):

@@ -11,7 +11,7 @@ from mcp_types import Icon
 from komorebi_mcp.surface.server import INSTRUCTIONS
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.text.tokens import estimate_tokens
-from support.connections import MODES, open_client
+from support.connections import ERAS, MODES, open_client
 
 TOOLS_TOKENS_MAX = 2_250
 """Leaves room for the tools still to come under the 3,000 of the design."""
@@ -48,7 +48,7 @@ async def test_the_server_says_what_it_is(tmp_path: Path, mode: str) -> None:
 
 async def test_each_era_is_told_only_what_it_can_use(tmp_path: Path) -> None:
     capabilities: dict[str, Any] = {}
-    for mode in MODES:
+    for mode in ERAS:
         async with open_client(tmp_path, mode=mode) as client:
             told = client.server_capabilities.model_dump(by_alias=True, mode="json", exclude_none=True)
             capabilities[mode] = told

@@ -28,6 +28,7 @@ ENVELOPES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=80) | ENVELOPES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_a_message_or_have_an_answer_that_can_be_sent(data: bytes) -> None:
     try:
@@ -39,6 +40,7 @@ def test_any_bytes_are_a_message_or_have_an_answer_that_can_be_sent(data: bytes)
         json.loads(encode_message(message))
 
 
+@pytest.mark.slow
 @given(request_id=st.integers() | TEXTS, params=st.dictionaries(TEXTS, JSON, max_size=4))
 def test_a_request_is_taken_as_it_was_sent(request_id: int | str, params: dict[str, Any]) -> None:
     sent = {"jsonrpc": "2.0", "id": request_id, "method": "tools/call", "params": params}

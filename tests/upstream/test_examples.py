@@ -17,6 +17,8 @@ from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.pool import open_upstreams
 from support.gateway import upstreams
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SERVER = EXAMPLES / "workspace_server.py"
 

@@ -15,6 +15,8 @@ from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
 from support.gateway import LIST_TTL_MS, all_tools, call, gateway, http_server, raw, raw_client, upstreams
 
+pytestmark = pytest.mark.process
+
 
 async def settle(opened: Upstreams, name: str) -> UpstreamStatus:
     """How the upstream is doing after its next attempt to connect."""

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def test_a_name_is_the_same_in_every_process() -> None:
     assert exposed_name("files", "lire/écrire") == "files__lire__crire-h1a9a80c6"
 
 
+@pytest.mark.slow
 @given(st.sets(st.tuples(names, names), max_size=30))
 def test_different_tools_never_share_a_name(tools: set[tuple[str, str]]) -> None:
     exposed = {exposed_name(prefix_of(upstream), tool) for upstream, tool in tools}

@@ -14,6 +14,8 @@ from komorebi_mcp.upstream.status import Era
 from support.gateway import all_tools, call, gateway, http_server, raw, raw_client, sdk
 from support.upstreams.raw_server import VENDOR_RESULT, VENDOR_TOOL
 
+pytestmark = pytest.mark.process
+
 ERAS = pytest.mark.parametrize("theirs", list(Era), ids=lambda era: f"{era}-upstream")
 CLIENTS = pytest.mark.parametrize("ours", list(Era), ids=lambda era: f"{era}-client")
 MODES = pytest.mark.parametrize("mode", ["legacy", "auto"])

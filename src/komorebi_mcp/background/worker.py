@@ -99,17 +99,35 @@ class Worker:
         await self._pause()
         async with self._store.work() as queue:
             jobs = await queue.claim(limit=_CLAIM_MAX, lease_s=_LEASE_S)
-        done: dict[str, list[tuple[Job, Enrichment]]] = {}
-        for job in jobs:
-            await self._pause()
-            found = await self._try(job)
-            if found is not None:
-                done.setdefault(job.owner, []).append((job, found))
-        for owner, finished in done.items():
-            for start in range(0, len(finished), _FINISH_MAX):
+        done: list[tuple[Job, Enrichment]] = []
+        left = list(jobs)
+        try:
+            while left:
                 await self._pause()
-                await self._finish(owner, finished[start : start + _FINISH_MAX])
+                found = await self._try(left[0])
+                job = left.pop(0)
+                if found is not None:
+                    done.append((job, found))
+            while done:
+                await self._pause()
+                await self._finish_some(done)
+        except anyio.get_cancelled_exc_class():
+            # Whoever works next goes on from here, instead of waiting for leases to end.
+            with anyio.CancelScope(shield=True):
+                while done:
+                    await self._finish_some(done)
+                async with self._store.work() as queue:
+                    await queue.release(left)
+            raise
         return bool(jobs)
+
+    async def _finish_some(self, done: list[tuple[Job, Enrichment]]) -> None:
+        """Stores what was found out for some captures of one owner, and takes them out of `done`."""
+        owner = done[0][0].owner
+        some = [each for each in done if each[0].owner == owner][:_FINISH_MAX]
+        await self._finish(owner, some)
+        stored = {job.lease for job, _ in some}
+        done[:] = [each for each in done if each[0].lease not in stored]
 
     async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:
         enriched = []

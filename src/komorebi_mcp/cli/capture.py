@@ -12,7 +12,7 @@ from komorebi_mcp.app import App
 from komorebi_mcp.cli.options import AsJson
 from komorebi_mcp.cli.progress import INTERRUPTED, bytes_bar
 from komorebi_mcp.cli.reading import chunks, opened, size_of
-from komorebi_mcp.cli.session import USAGE, arguments, run
+from komorebi_mcp.cli.session import arguments, run
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.domain.captures import (
     SOURCE_CHARS_MAX,
@@ -54,8 +54,7 @@ def capture(
     What is piped or in a file may be of any size; over 1 MiB it is kept as a group of passages.
     """
     if (text is None) == (file is None):
-        typer.echo("komorebi-mcp: Give either a text, - or --file.", err=True)
-        raise typer.Exit(USAGE)
+        raise typer.BadParameter("Give either a text, - or --file.")
     if file is not None:
         source = source or str(file)[:SOURCE_CHARS_MAX]
         title = title or file.name[:TITLE_CHARS_MAX] or None
@@ -91,7 +90,7 @@ def capture(
             await _see_enriched(app, progress.receipt)
 
     try:
-        run(work)
+        run(work, enriches=True)
     except KeyboardInterrupt:
         _tell_interrupted(progress, key)
         raise typer.Exit(INTERRUPTED) from None

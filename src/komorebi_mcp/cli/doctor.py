@@ -83,7 +83,7 @@ async def _diagnose(settings: Settings) -> Diagnosis:
     backlog: Backlog | None = None
     upstreams: tuple[UpstreamStatus, ...] = ()
     try:
-        async with open_app(settings) as app:
+        async with open_app(settings, works=False) as app:
             dialect = app.store.dialect
             async with app.store.work() as queue:
                 backlog = await queue.backlog()

@@ -57,7 +57,7 @@ def import_file(
             await enriched(app)
 
     try:
-        run(work)
+        run(work, enriches=True)
     except KeyboardInterrupt:
         typer.echo(
             f"komorebi-mcp: Interrupted; {counted(imported.created, 'row')} stored. Run it again to go on.",

@@ -48,7 +48,7 @@ def list_captures(
             limit=checked.limit, cursor=checked.cursor,
         )  # fmt: skip
 
-    page = run(work)
+    page = run(work, enriches=False)
     if json:
         as_json(
             CaptureList(captures=tuple(CaptureRow.of(c) for c in page.items), next_cursor=page.next_cursor)
@@ -94,7 +94,7 @@ def search(
             max_tokens=checked.max_tokens, cursor=checked.cursor,
         )  # fmt: skip
 
-    found = run(work)
+    found = run(work, enriches=False)
     if json:
         hits = tuple(HitRow.of(hit) for hit in found.hits)
         as_json(HitList(hits=hits, next_cursor=found.next_cursor, omitted=found.omitted or None))

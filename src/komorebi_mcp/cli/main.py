@@ -7,6 +7,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Final
 
+from komorebi_mcp.cli.wording import for_people
 from komorebi_mcp.errors import KomorebiError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -31,7 +32,7 @@ def run() -> None:
         # Before the server listens for it, Ctrl-C means the same as after: stop.
         sys.exit(0)
     except (KomorebiError, BaseExceptionGroup) as error:
-        sys.exit(f"komorebi-mcp: {_ours(error)}")
+        sys.exit(f"komorebi-mcp: {for_people(str(_ours(error)))}")
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -82,7 +83,28 @@ def _run_typer(arguments: list[str]) -> None:
         if asked == name or asked not in COMMANDS:
             module, function = place.split(":")
             application.command(name)(getattr(_loaded(module), function))
-    application(args=arguments, prog_name="komorebi-mcp")
+    try:
+        status = application(args=arguments, prog_name="komorebi-mcp", standalone_mode=False)
+    except typer.Abort:
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - raised again unless it tells of a wrong word.
+        sys.stderr.write(f"komorebi-mcp: {_usage(error)}\n")
+        sys.exit(2)
+    if status:
+        sys.exit(status)
+
+
+def _usage(error: Exception) -> str:
+    """What is wrong with the command's words; any other error is raised again.
+
+    typer has a copy of click whose errors it does not name. They are known by what they can say.
+    """
+    told = getattr(error, "format_message", None)
+    if told is None:
+        raise error
+    context = getattr(error, "ctx", None)
+    command = "komorebi-mcp" if context is None else context.command_path
+    return f"{for_people(told())} See `{command} --help`."
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def projects(*, limit: Limit = None, cursor: Cursor = None, json: AsJson = False
     async def work(app: App) -> Page[Project]:
         return await app.organize.projects(LOCAL_OWNER, limit=checked.limit, cursor=checked.cursor)
 
-    page = run(work)
+    page = run(work, enriches=False)
     if json:
         as_json(
             ProjectList(projects=tuple(ProjectRow.of(p) for p in page.items), next_cursor=page.next_cursor)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.cli.logs import configure_logs
+from komorebi_mcp.cli.wording import for_people
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.settings import Settings, load_settings
 from komorebi_mcp.surface.replies import invalid_arguments
@@ -22,13 +23,13 @@ T = TypeVar("T")
 A = TypeVar("A", bound=Model)
 
 
-def run(work: Callable[[App], Awaitable[T]]) -> T:
-    """What `work` gives back.
+def run(work: Callable[[App], Awaitable[T]], *, enriches: bool) -> T:
+    """What `work` gives back; where it `enriches`, the inbox is worked through meanwhile.
 
     Raises:
         KomorebiError: It could not be done; the task group of the application may have wrapped it.
     """
-    return anyio.run(partial(_within, ready_settings(), work))
+    return anyio.run(partial(_within, ready_settings(), work, works=enriches))
 
 
 def ready_settings() -> Settings:
@@ -48,10 +49,12 @@ def arguments(tool: Tool[A], **given: Any) -> A:
     try:
         return tool.arguments.model_validate(present)
     except ValidationError as error:
-        typer.echo(f"komorebi-mcp: {invalid_arguments(tool.name, error, tool.demands)}", err=True)
+        typer.echo(
+            f"komorebi-mcp: {for_people(str(invalid_arguments(tool.name, error, tool.demands)))}", err=True
+        )
         raise typer.Exit(USAGE) from None
 
 
-async def _within(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
-    async with open_app(settings) as app:
+async def _within(settings: Settings, work: Callable[[App], Awaitable[T]], *, works: bool) -> T:
+    async with open_app(settings, works=works) as app:
         return await work(app)

@@ -45,7 +45,7 @@ def summarize(
         )
         return summary, {} if json else await _titles(app, summary)
 
-    summary, titles = run(work)
+    summary, titles = run(work, enriches=False)
     if json:
         as_json(CitedSummary.of(summary))
     else:

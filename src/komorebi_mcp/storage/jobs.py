@@ -1,7 +1,7 @@
 """Captures that wait for the background, whoever owns them. The one place that reads across owners."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Update, bindparam, func, select, update
@@ -34,8 +34,8 @@ class JobQueue:
         """Up to `limit` waiting captures, ours for `lease_s` seconds, the longest waiting first.
 
         Fewer where their text is long. A lapsed lease counts as waiting, so a job may run twice: handlers
-        must tolerate it. One that was not finished twice comes alone, so that a capture which ends the process
-        takes no others down with it.
+        must tolerate it. One that was not finished twice comes alone, so that a capture which ends the
+        process takes no others down with it.
         """
         return await self._session.run(lambda connection: self._claim(connection, limit, lease_s))
 
@@ -53,6 +53,14 @@ class JobQueue:
         del error  # The reason is told by the worker's log until the last attempt sets the job aside.
         released = {"lease": None, "due_at": retry_at}
         await self._session.run(lambda connection: connection.execute(_held(job).values(released)).close())
+
+    async def release(self, jobs: Sequence[Job]) -> None:
+        """The jobs are due at once, as if they had never been claimed: the attempt does not count.
+
+        Nothing happens to one whose lease is no longer the job's.
+        """
+        if jobs:
+            await self._session.run(lambda connection: self._release(connection, jobs))
 
     async def set_aside(self, job: Job, *, error: str) -> None:
         """The job is not tried again until its capture changes; `error` becomes the capture's `failure`.
@@ -75,6 +83,20 @@ class JobQueue:
     async def backlog(self) -> Backlog:
         """How much work there is, that under lease included."""
         return await self._session.run(_backlog)
+
+    def _release(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        row = captures.c
+        statement = (
+            update(captures)
+            .where(
+                row.owner == bindparam("of_owner"),
+                row.id == bindparam("of_id"),
+                row.lease == bindparam("token"),
+            )
+            .values(lease=None, due_at=self._clock(), attempts=row.attempts - 1)
+        )
+        held = [{"of_owner": job.owner, "of_id": job.capture.id, "token": job.lease} for job in jobs]
+        connection.execute(statement, held)
 
     def _claim(self, connection: Connection, limit: int, lease_s: float) -> list[Job]:
         now = self._clock()

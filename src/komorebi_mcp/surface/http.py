@@ -5,7 +5,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -93,11 +93,14 @@ async def serve_http(
     )
     listener = _Listener(config)
     name = f"[{host}]" if listening.family == socket.AF_INET6 else host
-    on_listening(f"http://{name}:{listening.getsockname()[1]}{PATH}")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, listener, server)
-        await listener.serve(sockets=[listening])
-        tasks.cancel_scope.cancel()
+    # Whoever hears that we listen may send a signal at once.
+    with _signals() as signals:
+        on_listening(f"http://{name}:{listening.getsockname()[1]}{PATH}")
+        async with anyio.create_task_group() as tasks:
+            if signals is not None:
+                tasks.start_soon(_stop_on_signal, signals, listener, server)
+            await listener.serve(sockets=[listening])
+            tasks.cancel_scope.cancel()
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -113,19 +116,38 @@ def _bind(host: str, port: int) -> socket.socket:
 class _Listener(uvicorn.Server):
     """uvicorn without its signal handling, which ends the process by the signal instead of by exit code 0."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+        """Set once it serves; it takes no request to stop before that."""
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
 
-async def _stop_on_signal(listener: _Listener, server: KomorebiServer) -> None:
+
+@contextmanager
+def _signals() -> Iterator[AsyncIterable[signal.Signals] | None]:
+    """Those that mean stop, from here on; None on Windows, where Ctrl-C raises KeyboardInterrupt."""
     if sys.platform == "win32":
+        yield None
+    else:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            yield signals
+
+
+async def _stop_on_signal(
+    signals: AsyncIterable[signal.Signals], listener: _Listener, server: KomorebiServer
+) -> None:
+    async for _ in signals:
+        await listener.ready.wait()
+        server.close_streams()
+        listener.handle_exit(signal.SIGTERM, None)
         return
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            server.close_streams()
-            listener.handle_exit(signal.SIGTERM, None)
-            return
 
 
 class _TrustedSender:
