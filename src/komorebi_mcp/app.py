@@ -16,6 +16,7 @@ from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.capture import CaptureService
+from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.exchange import Exchange
@@ -65,7 +66,8 @@ async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc
         open_upstreams(upstreams_config) as upstreams,
     ):
         events = Events()
-        worker = Worker(store, enrich, clock=clock, announce=events.publish)
+        compact = Compact(store, announce=events.publish)
+        worker = Worker(store, enrich, clock=clock, announce=events.publish, compact=compact.step)
 
         def announce(change: Change) -> None:
             worker.wake()

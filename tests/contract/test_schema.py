@@ -19,6 +19,7 @@ from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.storage.tables import metadata
 from komorebi_mcp.text.terms import parse_query
 from support.databases import PostgresServer
+from support.nodes import a_node
 
 
 def test_the_newest_migration_is_the_one_a_start_asks_for() -> None:
@@ -112,6 +113,18 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:
                 await queue.claim(limit=5, lease_s=5)
                 await queue.next_due()
                 await queue.backlog()
+                await queue.lagging(limit=5)
+            async with store.write("a") as transaction:
+                captures, pyramid = transaction.captures, transaction.pyramid
+                [receipt] = await captures.add_all([CaptureCreate(content="n", project="p")])
+                await pyramid.unplaced(1, limit=5)
+                await captures.update([receipt.id], CaptureUpdate(status=Status.PROCESSED))
+                work = await pyramid.take(1, leaves_max=5)
+                assert work is not None
+                await pyramid.keep(work, [a_node(receipt.id)], gone=[])
+                await pyramid.shape("p")
+                await pyramid.captures_at(1, [0])
+                await transaction.summaries.forget_citing([receipt.id])
         finally:
             event.remove(Engine, "before_cursor_execute", note)
         plans = []
@@ -130,6 +143,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:
     ]
     allowed = re.compile(
         r"SCAN (newest|capture_search VIRTUAL|capture_vocabulary VIRTUAL"
-        r"|captures USING (COVERING )?INDEX ix_captures_(due|set_aside))"
+        r"|captures USING (COVERING )?INDEX ix_captures_(due|set_aside|uncovered)"
+        r"|leaves USING (COVERING )?INDEX ix_leaves_due)"
     )
     assert sorted(f"{plan}: {statement}" for plan, statement in scans if not allowed.match(plan)) == []

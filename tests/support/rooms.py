@@ -10,6 +10,7 @@ import anyio
 from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.services.capture import CaptureService
+from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.find import Find
@@ -24,14 +25,16 @@ class Rooms:
     store: Store
     capture: CaptureService
     worker: Worker
+    compact: Compact
+    events: Events
     find: Find
     organize: Organize
     summarize: Summarize
     clock: StillClock
 
     async def settle(self) -> None:
-        """Enriches all that waits."""
-        while await self.worker.work_once():
+        """Enriches all that waits, and brings every pyramid up to date."""
+        while await self.worker.work_once() or await self.compact.step():
             pass
 
     async def lead(self) -> None:
@@ -48,7 +51,8 @@ async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
         anyio.create_task_group() as background,
     ):
         events = Events()
-        worker = Worker(store, enrich, clock=clock, announce=events.publish)
+        compact = Compact(store, announce=events.publish)
+        worker = Worker(store, enrich, clock=clock, announce=events.publish, compact=compact.step)
 
         def announce(change: Change) -> None:
             worker.wake()
@@ -60,6 +64,8 @@ async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
             store=store,
             capture=capture,
             worker=worker,
+            compact=compact,
+            events=events,
             find=Find(store),
             organize=Organize(store, secrets="redact", announce=announce),
             summarize=Summarize(store),

@@ -1,10 +1,10 @@
-"""Works through the inbox: claim, enrich, finish, for as long as the application is open.
+"""Works through the inbox while the application is open: claim, enrich, finish, then keep summaries up.
 
 A capture's row is the queue's only truth. A claim is a lease: a process that dies loses it when it ends, and
 another one goes on. Nothing here makes a caller of `capture` wait.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from math import inf
@@ -39,6 +39,9 @@ _BACKOFF_S = 2.0
 _INLINE_CHARS_MAX = 32_768
 """A longer content is enriched in a thread, so that other calls need not wait."""
 
+_ROUNDS_BETWEEN = 8
+"""While captures wait, summaries get their turn after so many rounds of enrichment."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -46,10 +49,18 @@ class Worker:
     """Enriches captures. `run` belongs in a task of the application; `wake` tells it that there is work."""
 
     def __init__(
-        self, store: Store, enrich: Callable[[Capture], Enrichment], *, clock: Clock, announce: Announce
+        self,
+        store: Store,
+        enrich: Callable[[Capture], Enrichment],
+        *,
+        clock: Clock,
+        announce: Announce,
+        compact: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """`compact` does a small part of the work on summaries, and says whether there was any."""
         self._store = store
         self._enrich = enrich
+        self._compact = compact
         self._clock = clock
         self._announce = announce
         self._wake = anyio.Event()
@@ -74,11 +85,17 @@ class Worker:
     async def run(self) -> None:
         """Works until cancelled. Whatever fails is logged and tried again, since the application goes on."""
         poll_s = _POLL_S
+        rounds = 0
         while True:
             self._wake = anyio.Event()
             try:
                 busy = not self._holds and await self.work_once()
                 poll_s = _POLL_S
+                rounds = rounds + 1 if busy else 0
+                # Summaries give way to enrichment, but not for ever.
+                if self._compact is not None and not self._holds and rounds % _ROUNDS_BETWEEN == 0:
+                    await self._pause()
+                    busy = await self._compact() or busy
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
                 _log.exception("worker.failed")
                 busy = False

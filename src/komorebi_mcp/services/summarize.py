@@ -1,19 +1,34 @@
-"""Summarize: verbatim sentences that say which captures they come from."""
+"""Summarize: verbatim sentences that say which captures they come from.
+
+A project that can be read whole is; a larger one is told from the nodes of its pyramid, so that what an
+answer costs does not grow with it. Nothing here waits for the pyramid: what no fresh node covers is read
+itself.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import anyio.to_thread
 
 from komorebi_mcp.domain.captures import Capture, CaptureFilter
+from komorebi_mcp.domain.nodes import Node
 from komorebi_mcp.domain.projects import Project
+from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
 from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, Covers, Scope, Summary, SummaryCreate
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services.find import not_there
+from komorebi_mcp.services.material import passage
 from komorebi_mcp.storage.store import Store, Transaction
-from komorebi_mcp.summarizers.draft import Passage
-from komorebi_mcp.summarizers.extractive import summarize
+from komorebi_mcp.summarizers.condense import condense_passages
+from komorebi_mcp.summarizers.draft import Draft
+from komorebi_mcp.summarizers.extractive import summarize, summarize_nodes
 from komorebi_mcp.text.terms import parse_query
 
+WHOLE_MAX = 2_000
+"""A project of so many captures is read whole, and of what no fresh node covers so many are."""
+_NODES_MIN = 50
+"""Fewer nodes tell too little of a large project to choose from."""
 _QUERY_HITS_MAX = 400
 """A query without a project is answered from its best hits, not from everything there is."""
 _PAGE_LIMIT = 100
@@ -35,39 +50,50 @@ class Summarize:
         Raises:
             NotFound: The scope holds no capture, or its project is not there.
         """
+        whole = scope == Scope(project=scope.project) and scope.project is not None
         async with self._store.read(owner) as transaction:
             project = await _project(transaction, scope.project)
-            if not refresh and scope == Scope(project=scope.project) and project is not None:
-                kept = await transaction.summaries.newest(project.name)
-                if (
-                    kept is not None
-                    and kept.max_tokens == max_tokens
-                    and kept.created_at > project.updated_at
-                ):
-                    return kept
-            captures = await _captures(transaction, scope)
-        if not captures:
+            before = await transaction.summaries.newest(project.name) if whole and project else None
+            view = await _view(transaction, project) if whole and project else None
+            if not refresh and before is not None and before.max_tokens == max_tokens and project is not None:
+                changed_at = max(project.updated_at, (view and view.made_at) or project.updated_at)
+                if before.created_at > changed_at:
+                    return before
+            captures = view.captures if view else await _captures(transaction, scope)
+        nodes = view.nodes if view and not view.read_whole else ()
+        if not captures and not nodes:
             raise NotFound(
                 "No capture fits. Widen the time, drop a filter, or call list_captures to see what there is."
             )
-        draft = await anyio.to_thread.run_sync(
-            lambda: summarize(
-                [_passage(capture) for capture in captures],
+        passages = [passage(capture) for capture in captures]
+        goal = project.goal if project else ""
+        told = [sentence.text for sentence in before.sentences] if before else []
+
+        def draft() -> Draft:
+            if nodes:
+                edge = [
+                    condense_passages(passages[at : at + FAN_OUT]) for at in range(0, len(passages), FAN_OUT)
+                ]
+                return summarize_nodes([*nodes, *edge], max_tokens=max_tokens, goal=goal, before=told)
+            return summarize(
+                passages,
                 max_tokens=max_tokens,
                 query=scope.query,
                 focus=scope.focus,
-                goal=project.goal if project else "",
+                goal=goal,
+                before=told,
             )
-        )
-        times = [capture.created_at for capture in captures]
+
+        drafted = await anyio.to_thread.run_sync(draft)
         made = SummaryCreate(
             scope=scope,
-            sentences=draft.sentences,
-            level=1,
-            covers=Covers(captures=len(captures), since=min(times), until=max(times)),
+            sentences=drafted.sentences,
+            level=1 + (view.level if view else 0),
+            covers=_covers(captures, nodes),
             method="extractive",
-            truncated=draft.truncated,
+            truncated=drafted.truncated or (view is not None and view.cut_short),
             max_tokens=max_tokens,
+            children=view.children if view else (),
         )
         async with self._store.write(owner) as transaction:
             return await transaction.summaries.add(made)
@@ -128,12 +154,61 @@ async def _best_hits(transaction: Transaction, query: str, where: CaptureFilter)
     return tuple(ids)
 
 
-def _passage(capture: Capture) -> Passage:
-    return Passage(
-        capture_id=capture.id,
-        text=capture.content,
-        title=capture.title,
-        source=capture.source,
-        kind=capture.kind,
-        created_at=capture.created_at,
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """What a summary of a whole project may read."""
+
+    captures: Sequence[Capture]
+    """All of them where they are few; else those that no fresh node covers."""
+    nodes: Sequence[Node] = ()
+    """Fresh ones that together cover all the others."""
+    children: tuple[str, ...] = ()
+    """Ids of the highest fresh nodes."""
+    level: int = 0
+    """The highest level among these."""
+    made_at: datetime | None = None
+    """When the pyramid last changed."""
+    cut_short: bool = False
+    """Whether captures wait that are too many to be read."""
+
+    @property
+    def read_whole(self) -> bool:
+        return not self.nodes
+
+
+async def _view(transaction: Transaction, project: Project) -> _View:
+    pyramid = transaction.pyramid
+    shape = await pyramid.shape(project.name)
+    if shape is None:
+        return _View(captures=[])
+    stale = {leaf // FAN_OUT for leaf in shape.due}
+    tops = frontier(shape.size, stale=stale, there=shape.places)
+    linked = await pyramid.nodes(shape.project_id, tops)
+    children = tuple(linked[place].id for place in tops if place in linked)
+    level = max((place.level for place in tops), default=0)
+    view = _View(captures=[], children=children, level=level, made_at=shape.made_at)
+    if project.captures <= WHOLE_MAX:
+        return replace(view, captures=await _captures(transaction, Scope(project=project.name)))
+    told = frontier(shape.size, stale=stale, there=shape.places, nodes_min=_NODES_MIN)
+    nodes = await pyramid.nodes(shape.project_id, told)
+    behind = [
+        position for group in sorted(stale) for position in range(group * FAN_OUT, (group + 1) * FAN_OUT)
+    ]
+    edge = await pyramid.captures_at(shape.project_id, behind[-WHOLE_MAX:])
+    fresh = await pyramid.unplaced(shape.project_id, limit=WHOLE_MAX + 1)
+    return replace(
+        view,
+        captures=[*edge, *fresh[-WHOLE_MAX:]],
+        nodes=[nodes[place] for place in told if place in nodes],
+        cut_short=len(behind) > WHOLE_MAX or len(fresh) > WHOLE_MAX,
+    )
+
+
+def _covers(captures: Sequence[Capture], nodes: Sequence[Node]) -> Covers:
+    parts = [node.covers for node in nodes]
+    parts += [Covers(captures=1, since=each.created_at, until=each.created_at) for each in captures]
+    return Covers(
+        captures=sum(part.captures for part in parts),
+        since=min((part.since for part in parts if part.since), default=None),
+        until=max((part.until for part in parts if part.until), default=None),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Column, case, literal
 from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Enrichment, Status
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.storage import index
+from komorebi_mcp.storage import index, leaves
 from komorebi_mcp.storage.duplicates import fingerprint, settle
 from komorebi_mcp.storage.intake import ensure_projects, provisional_title, touch_projects
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical
@@ -33,6 +33,7 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
     groups = {(row.project_id, row.fingerprint) for row in found}
     _change_tags(rows, seqs, add=change.add_tags, remove=change.remove_tags)
     values = _values(rows, change)
+    leaves.mark(rows, seqs)
     if change.project is not None:
         values["project_id"] = ensure_projects(rows, [change.project])[change.project]
         touched.add(values["project_id"])
@@ -43,6 +44,10 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
             rows.run(rows.delete(entities).where(among(entities.c.seq, some)))
     for some in batches(seqs):
         rows.run(rows.update(captures).where(among(captures.c.seq, some)).values(values))
+    if change.status is Status.COMPACTED:
+        # Said by hand; the summary that covers it is still to be made.
+        for project_id, held in _by_project(found, values).items():
+            leaves.place(rows, project_id, held)
     if change.content is not None or change.project is not None:
         now = {
             (values.get("project_id", row.project_id), values.get("fingerprint", row.fingerprint))
@@ -50,6 +55,16 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
         }
         settle(rows, groups | now)
     touch_projects(rows, touched)
+
+
+def _by_project(found: Sequence[AnyRow], values: dict[str, Any]) -> dict[int, list[int]]:
+    """The captures of each project they are in now, unfiled ones left out."""
+    grouped: dict[int, list[int]] = {}
+    for row in found:
+        project_id = values.get("project_id", row.project_id)
+        if project_id is not None:
+            grouped.setdefault(project_id, []).append(row.seq)
+    return grouped
 
 
 def _values(rows: Rows, change: CaptureUpdate) -> dict[str, Any]:
@@ -76,6 +91,10 @@ def _values(rows: Rows, change: CaptureUpdate) -> dict[str, Any]:
             values["title"] = case(
                 (captures.c.title_given, captures.c.title), else_=literal(provisional_title(snippet))
             )
+    if change.project is not None and change.content is None:
+        # No summary of the other project covers it yet.
+        covered = captures.c.status == Status.COMPACTED.value
+        values["status"] = case((covered, Status.PROCESSED.value), else_=captures.c.status)
     if change.status is not None:
         values["status"] = change.status.value
     # Whatever is indexed beside the content makes a finding under way stale, and the index row too.
@@ -122,6 +141,7 @@ def forget(rows: Rows, ids: Sequence[str]) -> list[str]:
     found += _following(rows, found)
     seqs = [row.seq for row in found]
     index.drop(rows, seqs)
+    leaves.release(rows, seqs)
     for table in (capture_tags, entities, captures):
         for some in batches(seqs):
             rows.run(rows.delete(table).where(among(table.c.seq, some)))
@@ -150,6 +170,9 @@ def enrich(rows: Rows, job: Job, found: Enrichment) -> bool:
     }
     if capture.status == Status.INBOX:
         values["status"] = Status.PROCESSED.value
+    elif capture.status == Status.COMPACTED and capture.tokens is None and capture.project_id is not None:
+        # It was imported as covered by a summary that is still to be made here.
+        leaves.place(rows, capture.project_id, [capture.seq])
     rows.run(rows.update(captures).where(*held).values(values))
     if capture.tokens is not None:
         # It had been enriched before.

@@ -8,9 +8,11 @@ from sqlalchemy import Connection, Update, bindparam, func, select, update
 
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Backlog, Job
+from komorebi_mcp.domain.nodes import Waiting
 from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
+from komorebi_mcp.storage.leaves import DUE, PROCESSED
 from komorebi_mcp.storage.sessions import Session
-from komorebi_mcp.storage.tables import captures
+from komorebi_mcp.storage.tables import captures, leaves
 
 CLAIM_CHARS_MAX = 1_000_000
 """How much text is claimed at once, the first capture whatever its size: it is all held in memory."""
@@ -80,6 +82,10 @@ class JobQueue:
         )
         return await self._session.run(lambda connection: connection.execute(earliest).scalar())
 
+    async def lagging(self, *, limit: int) -> list[Waiting]:
+        """Projects whose pyramid is due, in no order that means anything."""
+        return await self._session.run(lambda connection: _lagging(connection, limit))
+
     async def backlog(self) -> Backlog:
         """How much work there is, that under lease included."""
         return await self._session.run(_backlog)
@@ -140,6 +146,19 @@ def _together(waiting: Iterable[tuple[int, int, int]]) -> list[int]:
 def _held(job: Job) -> Update:
     row = captures.c
     return update(captures).where(row.owner == job.owner, row.id == job.capture.id, row.lease == job.lease)
+
+
+def _lagging(connection: Connection, limit: int) -> list[Waiting]:
+    row, leaf = captures.c, leaves.c
+    # Both read an index that holds nothing else than what is due.
+    new = select(row.owner, row.project_id).where(row.status == PROCESSED, row.project_id.is_not(None))
+    due = select(leaf.owner, leaf.project_id).where(DUE)
+    found = [
+        Waiting(*each)
+        for statement in (new, due)
+        for each in connection.execute(statement.distinct().limit(limit))
+    ]
+    return list(dict.fromkeys(found))[:limit]
 
 
 def _backlog(connection: Connection) -> Backlog:

@@ -23,6 +23,7 @@ from komorebi_mcp.storage.jobs import JobQueue
 from komorebi_mcp.storage.migrate import migrate
 from komorebi_mcp.storage.owned import Rows
 from komorebi_mcp.storage.projects import ProjectRepository
+from komorebi_mcp.storage.pyramid import PyramidRepository
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
@@ -35,6 +36,7 @@ class Transaction:
         self.captures = CaptureRepository(session, bind)
         self.projects = ProjectRepository(session, bind)
         self.summaries = SummaryRepository(session, bind)
+        self.pyramid = PyramidRepository(session, bind)
 
 
 class Store:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.summaries import Scope, Summary, SummaryCreate
 from komorebi_mcp.errors import NotFound
+from komorebi_mcp.storage import pyramid
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import projects, summaries, summary_children, summary_sources
@@ -42,7 +43,7 @@ class SummaryRepository:
         return await self._session.run(lambda connection: _newest(self._bind(connection), project))
 
     async def forget_citing(self, capture_ids: Sequence[str]) -> int:
-        """How many were deleted: those that cite any of the captures, and all made from such a one."""
+        """How many were deleted: those that cite or cover any of the captures, and all made from such."""
         return await self._session.run(lambda connection: _forget_citing(self._bind(connection), capture_ids))
 
 
@@ -122,8 +123,10 @@ def _summary(rows: Rows, row: AnyRow | None) -> Summary | None:
 
 
 def _forget_citing(rows: Rows, capture_ids: Sequence[str]) -> int:
-    doomed: dict[int, str] = {}
-    for some in batches(canonical(capture_ids)):
+    ids = canonical(capture_ids)
+    # What a node knows of a capture it does not cite, such as its words, is to go too.
+    doomed = pyramid.above_captures(rows, ids)
+    for some in batches(ids):
         citing = rows.select(summary_sources.c.seq, of=summary_sources)
         doomed |= _named(rows, citing.where(among(summary_sources.c.capture_id, some)))
     edge = doomed
@@ -135,9 +138,7 @@ def _forget_citing(rows: Rows, capture_ids: Sequence[str]) -> int:
             above |= _named(rows, made_from.where(among(summary_children.c.child_id, some)))
         edge = {seq: summary_id for seq, summary_id in above.items() if seq not in doomed}
         doomed = doomed | edge
-    for table in (summary_sources, summary_children, summaries):
-        for some in batches(doomed):
-            rows.run(rows.delete(table).where(among(table.c.seq, some)))
+    pyramid.drop(rows, doomed)
     return len(doomed)
 
 

@@ -89,13 +89,14 @@ captures = Table(
     Index(None, "owner", "project_id", "created_at", "seq"),
     Index(None, "owner", "fingerprint", "project_id"),
     Index(None, "owner", "seq"),
-    # These are partial, on `tokens IS NULL`, `due_at IS NOT NULL`, `failure IS NOT NULL` and
-    # `group_id IS NOT NULL`. Only the migration says so, since naming an option of PostgreSQL imports its
-    # dialect.
+    # These are partial, on `tokens IS NULL`, `due_at IS NOT NULL`, `failure IS NOT NULL`, `group_id IS NOT
+    # NULL`, and on being processed and in a project. Only the migration says so, since naming an option of
+    # PostgreSQL imports its dialect.
     Index("ix_captures_unindexed", "owner", "seq"),
     Index("ix_captures_due", "due_at", "seq"),
     Index("ix_captures_set_aside", "seq"),
     Index("ix_captures_passages", "group_id", "group_position"),
+    Index("ix_captures_uncovered", "owner", "project_id", "seq"),
     sqlite_autoincrement=True,
 )
 
@@ -155,8 +156,33 @@ summaries = Table(
     Column("truncated", Boolean, nullable=False),
     Column("max_tokens", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
+    # The rest is filled in nodes of a pyramid alone.
+    Column("position", Integer),
+    Column("version", Integer),
+    Column("input_hash", Text),
+    # What nodes above need to know: see `domain.pyramid.NodeContent`.
+    Column("statistics", JSON),
     Index(None, "owner", "project_id", "whole", "seq"),
+    # Any number of summaries have no position.
+    UniqueConstraint("owner", "project_id", "level", "position"),
     sqlite_autoincrement=True,
+)
+
+# The places at the foot of each project's pyramid. A row is never deleted, so that no other leaf shifts.
+leaves = Table(
+    "leaves",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("project_id", RowNumber, ForeignKey("projects.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    # None where the capture was forgotten.
+    Column("capture_seq", RowNumber, ForeignKey("captures.seq", ondelete="SET NULL")),
+    # Due where the first is greater: how often the capture changed, and which change nodes have seen.
+    Column("edited", Integer, nullable=False),
+    Column("seen", Integer, nullable=False),
+    UniqueConstraint("capture_seq", "project_id"),
+    # Partial, on `edited > seen`.
+    Index("ix_leaves_due", "owner", "project_id", "position"),
 )
 
 summary_sources = Table(
@@ -179,6 +205,16 @@ summary_children = Table(
 )
 
 OWNED = frozenset(
-    {projects, captures, capture_tags, entities, capture_index, summaries, summary_sources, summary_children}
+    {
+        projects,
+        captures,
+        capture_tags,
+        entities,
+        capture_index,
+        summaries,
+        summary_sources,
+        summary_children,
+        leaves,
+    }
 )
 """Tables of which no transaction may read or write a row without naming its owner."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, is_error, log_lines
 from komorebi_mcp.text.sentences import split_sentences
@@ -75,14 +76,35 @@ def gather(passages: Sequence[Passage]) -> list[Candidate]:
         for text in _sentences(passage):
             known = found.get(text)
             if known is None:
-                found[text] = _candidate(text, place, len(found), passage)
+                kind = Kind.ERROR if passage.kind is Kind.LOG and is_error(text) else passage.kind
+                found[text] = _candidate(text, place, len(found), kind, [passage.capture_id])
             else:
                 if known.sources[-1] != passage.capture_id and passage.capture_id not in known.sources[:1]:
                     known.sources.append(passage.capture_id)
                 # A decision repeats a remark made before: it is one all the same.
                 if passage.kind is Kind.DECISION:
                     known.kind = passage.kind
-    candidates = list(found.values())
+    return _thinned(list(found.values()))
+
+
+def regather(nodes: Sequence[NodeContent]) -> list[Candidate]:
+    """The sentences of nodes in order, each text once; a node stands for a passage."""
+    found: dict[str, Candidate] = {}
+    for place, node in enumerate(nodes):
+        for sentence, kind in zip(node.sentences, node.kinds, strict=True):
+            known = found.get(sentence.text)
+            if known is None:
+                found[sentence.text] = _candidate(
+                    sentence.text, place, len(found), kind, list(sentence.sources)
+                )
+            else:
+                known.sources += [each for each in sentence.sources if each not in known.sources]
+                if kind is Kind.DECISION:
+                    known.kind = kind
+    return _thinned(list(found.values()))
+
+
+def _thinned(candidates: list[Candidate]) -> list[Candidate]:
     if len(candidates) > CANDIDATES_MAX:
         step = len(candidates) / CANDIDATES_MAX
         marked = [one for one in candidates if one.marked][: CANDIDATES_MAX // 2]
@@ -106,7 +128,7 @@ def _sentences(passage: Passage) -> Iterator[str]:
             yield text[start:end]
 
 
-def _candidate(text: str, place: int, order: int, passage: Passage) -> Candidate:
+def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str]) -> Candidate:
     words = tuple(_WORD.findall(text.casefold()))
     if text.isascii():
         content = tuple(stem(word) for word in words if word not in _LIGHT_WORDS)
@@ -114,5 +136,4 @@ def _candidate(text: str, place: int, order: int, passage: Passage) -> Candidate
         content = tuple(term for term in ordered_terms(text) if term not in LIGHT_STEMS)
     pairs = pairwise(content)
     concepts = frozenset(content).union([f"{first} {second}" for first, second in pairs])
-    kind = Kind.ERROR if passage.kind is Kind.LOG and is_error(text) else passage.kind
-    return Candidate(text, place, order, kind, [passage.capture_id], words, content, concepts)
+    return Candidate(text, place, order, kind, sources, words, content, concepts)

@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import pow as power
 
+from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.text.tokens import estimate_tokens
+
+_MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
+"""At most so much of the budget goes first to what a user marked as a decision or an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +100,24 @@ def choose(
         budget.take(one.text)
         told |= one.concepts
         chosen.append(one)
+    return chosen
+
+
+def choose_marked_first(
+    scored: Sequence[tuple[Candidate, float]], budget: Budget, taste: Taste, *, weights: Mapping[str, float]
+) -> list[Candidate]:
+    """The best candidates that fit; decisions and errors go first, up to their share of the budget."""
+    told: set[str] = set()
+    chosen: list[Candidate] = []
+    for kind, share in _MARKED_SHARE.items():
+        marked = [(one, value) for one, value in scored if one.kind is kind]
+        if marked:
+            reserved = budget.reserve(share)
+            chosen += choose(marked, reserved, taste, weights=weights, told=told)
+            budget.give_back(reserved)
+    # What else was marked waits until the rest has been heard.
+    for marked_too in (False, True):
+        known = {one.order for one in chosen}
+        rest = [(one, value) for one, value in scored if one.order not in known and one.marked is marked_too]
+        chosen += choose(rest, budget, taste, weights=weights, told=told)
     return chosen

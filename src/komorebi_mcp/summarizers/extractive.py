@@ -6,33 +6,34 @@ answer it.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Sentence
-from komorebi_mcp.summarizers.candidates import LIGHT_STEMS, Candidate, gather
+from komorebi_mcp.summarizers.candidates import LIGHT_STEMS, Candidate, gather, regather
 from komorebi_mcp.summarizers.centrality import likeness, rank
-from komorebi_mcp.summarizers.choosing import Budget, Taste, choose
+from komorebi_mcp.summarizers.choosing import Budget, Taste, choose, choose_marked_first
 from komorebi_mcp.summarizers.draft import Draft, Passage
-from komorebi_mcp.summarizers.features import survey
+from komorebi_mcp.summarizers.features import add_counts, survey
 from komorebi_mcp.summarizers.relevance import answers
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.terms import parse_query
 from komorebi_mcp.text.tokens import cut_to_tokens
 
 _SHORT_WORD = re.compile(r"[\w.,:/\-]{1,40}(?![\w.,:/\-])")
-_ALIKE_MIN = 0.11
+ALIKE_MIN = 0.11
 """From this mean likeness of two sentences on, a scope is many texts about one thing."""
-_TASTE_CENTRAL = Taste(discount=0.3, length_power=0.5)
-_TASTE_TALK = Taste(discount=0.8, length_power=0.25)
+TASTE_CENTRAL = Taste(discount=0.3, length_power=0.5)
+TASTE_TALK = Taste(discount=0.8, length_power=0.25)
 _TASTE_ANSWER = Taste(discount=0.5, length_power=0.0)
-_MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
-"""At most so much of the budget goes first to what a user marked as a decision or an error."""
 _MARKED_GAIN = {Kind.DECISION: 2.0, Kind.ERROR: 1.5}
 """So many times more does it count among the answers to a query."""
 _CENTRAL_WORDS_MIN = 6
 """The shortest of many similar sentences are common without telling much: "It is very good." """
 _GOAL_GAIN = 1.5
+_KEPT_GAIN = 1.5
+"""For a decision or an error that the summary before told of."""
 _GAIN = {Kind.CODE: 0.5}
 """Code says less to a reader than prose."""
 
@@ -44,25 +45,40 @@ def summarize(
     query: str | None = None,
     focus: str | None = None,
     goal: str = "",
+    before: Collection[str] = (),
 ) -> Draft:
     """Sentences of the passages in their order, together at most `max_tokens`; the same for the same input.
 
-    `query` and `focus` say what is asked for, `goal` what the project is about. A query nothing answers
-    gets no sentences, a focus nothing speaks of an overview. Where not even one sentence fits, the
+    `query` and `focus` say what is asked for, `goal` what the project is about, `before` what an earlier
+    summary told: its decisions and errors are kept rather than others. A query nothing answers gets no
+    sentences, a focus nothing speaks of an overview. Where not even one sentence fits, the
     beginning of the best one is told.
     """
     candidates = gather(passages)
     telling = [one for one in candidates if one.telling] or candidates
     budget = Budget(max_tokens)
     asked = _asked(query) + _asked(focus)
-    if not asked:
-        return _draft(*_overview(telling, len(passages), _asked(goal), budget), max_tokens)
-    scores = answers(telling, passages, asked)
-    if any(scores):
-        return _draft(*_answer(telling, len(passages), scores, budget), max_tokens)
-    if _asked(query):
-        return Draft(sentences=(), truncated=False)
-    return _draft(*_overview(telling, len(passages), _asked(goal), budget), max_tokens)
+    if asked:
+        scores = answers(telling, passages, asked)
+        if any(scores):
+            return _draft(*_answer(telling, len(passages), scores, budget), max_tokens)
+        if _asked(query):
+            return Draft(sentences=(), truncated=False)
+    overview = _overview(telling, len(passages), budget, goal=_asked(goal), before=before)
+    return _draft(*overview, max_tokens)
+
+
+def summarize_nodes(
+    nodes: Sequence[NodeContent], *, max_tokens: int, goal: str = "", before: Collection[str] = ()
+) -> Draft:
+    """The same from nodes of a pyramid, by what was frequent in all the captures below them."""
+    candidates = regather(nodes)
+    telling = [one for one in candidates if one.telling] or candidates
+    captures = sum(node.covers.captures for node in nodes)
+    overview = _overview(
+        telling, captures, Budget(max_tokens), goal=_asked(goal), before=before, counts=add_counts(nodes)
+    )
+    return _draft(*overview, max_tokens)
 
 
 def _asked(text: str | None) -> tuple[str, ...]:
@@ -71,37 +87,33 @@ def _asked(text: str | None) -> tuple[str, ...]:
 
 
 def _overview(
-    candidates: Sequence[Candidate], captures: int, goal: Collection[str], budget: Budget
+    candidates: Sequence[Candidate],
+    captures: int,
+    budget: Budget,
+    *,
+    goal: Collection[str],
+    before: Collection[str],
+    counts: Mapping[str, int] | None = None,
 ) -> tuple[list[Candidate], list[Candidate]]:
     """What a scope says as a whole, and what it says beyond that, the best first.
 
     What was marked as a decision or an error is told before anything else, up to a share of the budget.
     """
-    central = likeness(candidates) >= _ALIKE_MIN
+    central = likeness(candidates) >= ALIKE_MIN
     if central:
         longer = [one for one in candidates if len(one.words) >= _CENTRAL_WORDS_MIN or one.terse]
         candidates = longer or candidates
-    scope = survey(candidates, captures)
-    taste = _TASTE_CENTRAL if central else _TASTE_TALK
-    wanted = set(goal)
+    scope = survey(candidates, captures, counts=counts)
+    taste = TASTE_CENTRAL if central else TASTE_TALK
+    wanted, known = set(goal), frozenset(before)
     scores = rank(candidates) if central else score(candidates, scope)
-    scored = [
-        (one, value * _GAIN.get(one.kind, 1.0) * (_GOAL_GAIN if wanted.intersection(one.content) else 1.0))
-        for one, value in zip(candidates, scores, strict=True)
-    ]
-    told: set[str] = set()
-    chosen: list[Candidate] = []
-    for kind, share in _MARKED_SHARE.items():
-        marked = [(one, value) for one, value in scored if one.kind is kind]
-        if marked:
-            reserved = budget.reserve(share)
-            chosen += choose(marked, reserved, taste, weights=scope.weights, told=told)
-            budget.give_back(reserved)
-    # What else was marked waits until the rest has been heard.
-    for marked_too in (False, True):
-        known = {one.order for one in chosen}
-        rest = [(one, value) for one, value in scored if one.order not in known and one.marked is marked_too]
-        chosen += choose(rest, budget, taste, weights=scope.weights, told=told)
+
+    def gain(one: Candidate) -> float:
+        wished = _GOAL_GAIN if wanted.intersection(one.content) else 1.0
+        return _GAIN.get(one.kind, 1.0) * wished * (_KEPT_GAIN if one.marked and one.text in known else 1.0)
+
+    scored = [(one, value * gain(one)) for one, value in zip(candidates, scores, strict=True)]
+    chosen = choose_marked_first(scored, budget, taste, weights=scope.weights)
     return chosen, _left_out(scored, chosen)
 
 

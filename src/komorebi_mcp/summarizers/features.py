@@ -6,10 +6,11 @@ relative to it, so that the same weights serve scopes of any size.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
+from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.candidates import Candidate
 
 FEATURES = (
@@ -139,19 +140,32 @@ class Scope:
     centroid_norm: float
 
 
-def survey(candidates: Sequence[Candidate], captures: int) -> Scope:
-    """Counts in how many passages each concept occurs."""
-    counts: Counter[str] = Counter()
+def survey(
+    candidates: Sequence[Candidate], captures: int, *, counts: Mapping[str, int] | None = None
+) -> Scope:
+    """Counts in how many passages each concept occurs; `counts` are those of a wider scope, where known."""
+    own: Counter[str] = Counter()
     passage, inside = -1, set[str]()
     for one in candidates:
         if one.passage != passage:
-            counts.update(inside)
+            own.update(inside)
             passage, inside = one.passage, set()
         inside |= one.concepts
-    counts.update(inside)
-    weights = {concept: (n / captures) ** CONCEPT_POWER for concept, n in counts.items()}
+    own.update(inside)
+    if counts is not None:
+        # The rarest are not carried up, but have been seen here at least.
+        own = Counter({concept: max(n, counts.get(concept, 0)) for concept, n in own.items()})
+    weights = {concept: (n / max(1, captures)) ** CONCEPT_POWER for concept, n in own.items()}
     norm = sqrt(sum(w * w for concept, w in weights.items() if " " not in concept)) or 1.0
-    return Scope(captures, counts, weights, norm)
+    return Scope(captures, own, weights, norm)
+
+
+def add_counts(nodes: Iterable[NodeContent]) -> Counter[str]:
+    """In how many captures below all the nodes each concept occurs."""
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        counts.update(node.counts)
+    return counts
 
 
 def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:

@@ -18,14 +18,17 @@ def _weights() -> tuple[float, tuple[float, ...]]:
     return float(read["constant"]), tuple(float(read["weights"][name]) for name in FEATURES)
 
 
-def score(candidates: Sequence[Candidate], scope: Scope) -> list[float]:
-    """How much of a summary each candidate is expected to hold, in no unit; always above 0."""
+def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True) -> list[float]:
+    """How much of a summary each candidate is expected to hold, in no unit; always above 0.
+
+    Unless `placed`, it does not matter where in the scope they stand.
+    """
     constant, weights = _weights()
     places = max(1, len(candidates) - 1)
     return [
         max(
             _SCORE_MIN,
-            constant + sum(w * x for w, x in zip(weights, describe(one, scope, place / places), strict=True)),
+            constant + sum(w * x for w, x in zip(weights, describe(one, scope, place), strict=True)),
         )
-        for place, one in enumerate(candidates)
+        for place, one in ((at / places if placed else 0.5, one) for at, one in enumerate(candidates))
     ]

@@ -46,6 +46,7 @@ _STATISTICS = (
     ("captures", "ix_captures_due", "500 2 1"),
     ("captures", "ix_captures_set_aside", "10 1"),
     ("captures", "ix_captures_passages", "100000 200 1"),
+    ("captures", "ix_captures_uncovered", "500 500 100 1"),
     ("capture_tags", "sqlite_autoindex_capture_tags_1", "1000000 2 1"),
     ("capture_tags", "ix_capture_tags_tag_owner_seq", "1000000 10000 10000 1"),
     ("entities", "sqlite_autoindex_entities_1", "1000000 10 1"),
@@ -54,6 +55,10 @@ _STATISTICS = (
     ("projects", "ix_projects_owner_archived_updated_at_id", "1000 1000 900 2 1"),
     ("summaries", "sqlite_autoindex_summaries_1", "100000 1"),
     ("summaries", "ix_summaries_owner_project_id_whole_seq", "100000 100000 200 100 1"),
+    ("summaries", "sqlite_autoindex_summaries_2", "100000 100000 200 40 1"),
+    ("leaves", "sqlite_autoindex_leaves_1", "1000000 10000 1"),
+    ("leaves", "sqlite_autoindex_leaves_2", "1000000 1 1"),
+    ("leaves", "ix_leaves_due", "500 500 100 1"),
     ("summary_sources", "sqlite_autoindex_summary_sources_1", "1000000 10 1"),
     ("summary_sources", "ix_summary_sources_capture_id_owner", "1000000 2 2"),
     ("summary_children", "sqlite_autoindex_summary_children_1", "100000 10 1"),
@@ -140,6 +145,8 @@ def _create_captures() -> None:
     _index(
         "captures", "group_id", "group_position", name="ix_captures_passages", where="group_id IS NOT NULL"
     )
+    uncovered = "status = 'processed' AND project_id IS NOT NULL"
+    _index("captures", "owner", "project_id", "seq", name="ix_captures_uncovered", where=uncovered)
 
 
 def _create_parts() -> None:
@@ -190,7 +197,14 @@ def _create_summaries() -> None:
         sa.Column("truncated", sa.Boolean, nullable=False),
         sa.Column("max_tokens", sa.Integer, nullable=False),
         sa.Column("created_at", Instant, nullable=False),
+        sa.Column("position", sa.Integer),
+        sa.Column("version", sa.Integer),
+        sa.Column("input_hash", sa.Text),
+        sa.Column("statistics", sa.JSON),
         sa.UniqueConstraint("id", name="uq_summaries_id"),
+        sa.UniqueConstraint(
+            "owner", "project_id", "level", "position", name="uq_summaries_owner_project_id_level_position"
+        ),
         sqlite_autoincrement=True,
     )
     _index("summaries", "owner", "project_id", "whole", "seq")
@@ -209,6 +223,17 @@ def _create_summaries() -> None:
         sa.Column("position", sa.Integer, nullable=False),
     )
     _index("summary_children", "child_id", "owner")
+    op.create_table(
+        "leaves",
+        _owner(),
+        sa.Column("project_id", RowNumber, sa.ForeignKey("projects.id"), primary_key=True),
+        sa.Column("position", sa.Integer, primary_key=True),
+        sa.Column("capture_seq", RowNumber, sa.ForeignKey("captures.seq", ondelete="SET NULL")),
+        sa.Column("edited", sa.Integer, nullable=False),
+        sa.Column("seen", sa.Integer, nullable=False),
+        sa.UniqueConstraint("capture_seq", "project_id", name="uq_leaves_capture_seq_project_id"),
+    )
+    _index("leaves", "owner", "project_id", "position", name="ix_leaves_due", where="edited > seen")
 
 
 def upgrade() -> None:

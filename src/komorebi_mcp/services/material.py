@@ -1,0 +1,15 @@
+"""Captures as summarizers read them."""
+
+from komorebi_mcp.domain.captures import Capture
+from komorebi_mcp.summarizers.draft import Passage
+
+
+def passage(capture: Capture) -> Passage:
+    return Passage(
+        capture_id=capture.id,
+        text=capture.content,
+        title=capture.title,
+        source=capture.source,
+        kind=capture.kind,
+        created_at=capture.created_at,
+    )
