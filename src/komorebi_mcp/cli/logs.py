@@ -7,7 +7,10 @@ import structlog
 
 
 def configure_logs(level: str) -> None:
-    """Sends our logs and those of libraries to stderr, from `level` up; stdout is the protocol's."""
+    """Sends our logs and those of libraries to stderr, from `level` up; stdout is the protocol's.
+
+    Libraries do not debug: they would show every statement and message, captured text and all.
+    """
     number = logging.getLevelNamesMapping()[level]
     structlog.configure(
         processors=[
@@ -25,7 +28,7 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(
-        level=number,
+        level=max(number, logging.INFO),
         stream=sys.stderr,
         format="timestamp=%(asctime)s level=%(levelname)s event=%(name)s: %(message)s",
         force=True,
