@@ -24,6 +24,7 @@ from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.summarize import Summarize
+from komorebi_mcp.services.watch import Watch
 from komorebi_mcp.settings import Settings, environment
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.upstream.config import load_upstreams
@@ -38,6 +39,7 @@ class App:
     version: str
     store: Store
     events: Events
+    watch: Watch
     capture: CaptureService
     find: Find
     organize: Organize
@@ -82,6 +84,7 @@ async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc
             version=version("komorebi-mcp"),
             store=store,
             events=events,
+            watch=Watch(store, announce=events.publish),
             capture=capture,
             find=Find(store),
             organize=Organize(store, secrets=settings.secrets, announce=announce),

@@ -100,6 +100,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:
                     ):
                         await captures.page(where, order=order)
                 await captures.get([receipt.id])
+                await captures.versions([receipt.id])
                 for query in ("word", "absent"):
                     await captures.search(parse_query(query), CaptureFilter(project="p"))
                 assert [each async for each in captures.walk(CaptureFilter())]
@@ -112,6 +113,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:
             async with store.work() as queue:
                 await queue.claim(limit=5, lease_s=5)
                 await queue.next_due()
+                await queue.take_over()
                 await queue.backlog()
                 await queue.lagging(limit=5)
             async with store.write("a") as transaction:

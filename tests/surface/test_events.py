@@ -1,5 +1,6 @@
 """Clients of both eras are told which resources have changed, and which lists."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ from mcp import Client
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp_types import ResourceListChangedNotification, ResourceUpdatedNotification
 
+from komorebi_mcp.domain.captures import CaptureCreate
+from komorebi_mcp.domain.ids import capture_uri
+from komorebi_mcp.storage.locks import try_lock
 from komorebi_mcp.surface.server import open_server
-from support.connections import call, open_application
+from support.connections import MODES, call, open_application
+from support.rooms import open_rooms
 
 CHANGES = [
     ("capture", {"content": "New.", "project": "P"}, "komorebi://inbox"),
@@ -98,6 +103,41 @@ async def test_a_receipt_is_followed_to_its_enrichment(tmp_path: Path) -> None:
                 if read["captures"][0]["status"] == "processed":
                     break
                 await heard.arrived.wait()
+
+
+@pytest.mark.parametrize("followed", ["capture", "inbox"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_another_process_changed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, followed: str
+) -> None:
+    monkeypatch.setattr("komorebi_mcp.surface.subscriptions._LOOK_S", 0.01)
+    heard = Heard()
+    async with AsyncExitStack() as stack:
+        # Another process leads: nothing but the file is shared with it.
+        elsewhere = await stack.enter_async_context(open_rooms(tmp_path))
+        assert elsewhere.store.leader_lock is not None
+        held = try_lock(elsewhere.store.leader_lock)
+        assert held is not None
+        stack.enter_context(held)
+        app = await stack.enter_async_context(open_application(tmp_path))
+        server = await stack.enter_async_context(open_server(app))
+        handler = heard if mode == "legacy" else None
+        client = await stack.enter_async_context(
+            Client(server, mode=mode, cache=None, message_handler=handler)
+        )
+        receipt = await elsewhere.capture.capture("local", CaptureCreate(content="first"))
+        elsewhere.clock.advance(seconds=1)
+        uri = capture_uri(receipt.id) if followed == "capture" else "komorebi://inbox"
+        with anyio.fail_after(5):
+            if mode == "legacy":
+                await client.subscribe_resource(uri)
+                await elsewhere.settle()
+                while uri not in heard.updated:
+                    await heard.arrived.wait()
+            else:
+                async with client.listen(resource_subscriptions=[uri]) as events:
+                    await elsewhere.settle()
+                    assert await anext(aiter(events)) == ResourceUpdated(uri=uri)
 
 
 async def test_a_first_capture_of_a_project_changes_the_list_of_resources(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The captures of one owner."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection, func, tuple_
@@ -51,6 +52,10 @@ class CaptureRepository:
     async def passages(self, ids: Sequence[str]) -> list[PassageSize]:
         """The passages, in order, of each text whose first passage is among `ids`."""
         return await self._session.run(lambda connection: _passages(self._bind(connection), ids))
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, datetime]:
+        """When each of those that exist was last changed, by its id, enrichment included."""
+        return await self._session.run(lambda connection: _versions(self._bind(connection), ids))
 
     async def page(
         self,
@@ -160,6 +165,14 @@ def _passages(rows: Rows, ids: Sequence[str]) -> list[PassageSize]:
             PassageSize(id=each.id, group=each.group_id, chars=each.chars)
             for each in rows.run(statement.order_by(row.group_id, row.group_position))
         ]
+    return found
+
+
+def _versions(rows: Rows, ids: Sequence[str]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for some in batches(canonical(ids)):
+        statement = rows.select(captures.c.id, captures.c.updated_at, of=captures)
+        found |= {row.id: row.updated_at for row in rows.run(statement.where(among(captures.c.id, some)))}
     return found
 
 

@@ -95,12 +95,13 @@ class KomorebiServer(Server[App]):
 @asynccontextmanager
 async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
     """A server over an opened app, whose clients are told of changes for as long as it is open."""
-    subscriptions = Subscriptions()
+    subscriptions = Subscriptions(app.watch)
     forget_events = app.events.subscribe(subscriptions.tell)
     forget_tools = app.aggregate.on_change(subscriptions.tell_of_tools)
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(subscriptions.run)
+            beside.start_soon(subscriptions.look_out)
             yield KomorebiServer(app, subscriptions)
             beside.cancel_scope.cancel()
     finally:

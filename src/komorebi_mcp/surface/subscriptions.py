@@ -5,12 +5,14 @@ of the handshake era subscribes to resources one by one and is told of lists wit
 own owner's data only.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import anyio
+import structlog
 from mcp.server.connection import Connection
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.subscriptions import (
@@ -30,13 +32,21 @@ from mcp_types import (
 )
 
 from komorebi_mcp.domain.ids import capture_uri
+from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.events import Change
+from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.resource_uris import INBOX_URI, project_uris
 from komorebi_mcp.surface.sdk import connection_of
 
 _NOTIFY_TIMEOUT_S = 1.0
 """A client that does not read for so long misses the notification, so that the others are told."""
+
+_LOOK_S = 1.0
+"""How often to look for what other processes changed."""
+_CAPTURES = capture_uri("")
+
+_log = structlog.get_logger(__name__)
 
 _Context = ServerRequestContext[Any, Any]
 
@@ -53,12 +63,17 @@ class _Modern:
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()
         self.handler = ListenHandler(self.bus)
+        self.uris: Counter[str] = Counter()
 
 
 class Subscriptions:
     """Who is to be told what. It is a middleware too, which is how it learns of handshake clients."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None = None) -> None:
+        """Without a watch only what happens in this process is told."""
+        self._watch = watch
+        self._looking = anyio.Lock()
+        self._followed_since = anyio.Event()
         self._modern: dict[str, _Modern] = {}
         self._handshake: WeakKeyDictionary[Connection, _HandshakeClient] = WeakKeyDictionary()
         self._known_projects: set[tuple[str, str]] = set()
@@ -76,11 +91,19 @@ class Subscriptions:
         self, ctx: _Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
         """Serves one `subscriptions/listen` request, until the client leaves or `close` is called."""
-        return await self._modern.setdefault(owner_of(ctx), _Modern()).handler(ctx, params)
+        modern = self._modern.setdefault(owner_of(ctx), _Modern())
+        uris = list(map(str, params.notifications.resource_subscriptions or ()))
+        modern.uris.update(uris)
+        try:
+            await self._follow(owner_of(ctx))
+            return await modern.handler(ctx, params)
+        finally:
+            modern.uris.subtract(uris)
 
     async def subscribe(self, ctx: _Context, params: SubscribeRequestParams) -> EmptyResult:
         if client := self._handshake.get(connection_of(ctx)):
             client.uris.add(str(params.uri))
+            await self._follow(client.owner)
         return EmptyResult()
 
     async def unsubscribe(self, ctx: _Context, params: UnsubscribeRequestParams) -> EmptyResult:
@@ -123,6 +146,42 @@ class Subscriptions:
                 for bus in self._buses(owner):
                     await bus.publish(event)
                 await self._notify_handshake(owner, event)
+
+    async def look_out(self) -> None:
+        """Has what other processes changed told too, for as long as somebody follows it; until cancelled."""
+        while True:
+            owners = {client.owner for client in tuple(self._handshake.values())} | self._modern.keys()
+            following = [owner for owner in owners if self._followed(owner) != Followed()]
+            if not following:
+                await self._followed_since.wait()
+                self._followed_since = anyio.Event()
+            for owner in following:
+                await self._look(owner)
+            await anyio.sleep(_LOOK_S)
+
+    async def _follow(self, owner: str) -> None:
+        """Notes how things stand, so that whatever changes from now on is told."""
+        await self._look(owner)
+        self._followed_since.set()
+
+    async def _look(self, owner: str) -> None:
+        # One at a time: a look that began before somebody subscribed must not end after that one's first.
+        async with self._looking:
+            followed = self._followed(owner)
+            if self._watch is None or followed == Followed():
+                return
+            try:
+                await self._watch.look(owner, followed)
+            except StorageError as error:
+                _log.warning("subscriptions.look_failed", error=str(error))
+
+    def _followed(self, owner: str) -> Followed:
+        clients = tuple(self._handshake.values())
+        uris = {uri for client in clients if client.owner == owner for uri in client.uris}
+        if modern := self._modern.get(owner):
+            uris |= (+modern.uris).keys()
+        ids = {uri.removeprefix(_CAPTURES) for uri in uris if uri.startswith(_CAPTURES)}
+        return Followed(frozenset(ids), inbox=INBOX_URI in uris)
 
     def _buses(self, owner: str | None) -> Iterator[InMemorySubscriptionBus]:
         for name, modern in tuple(self._modern.items()):

@@ -1,0 +1,70 @@
+"""Watch: what other processes have changed of the captures that somebody here follows.
+
+Changes made in this process are announced as they happen. Those of another process show in the database
+alone, so what is followed is looked at again and again, and only that.
+"""
+
+from dataclasses import dataclass, field
+
+from komorebi_mcp.domain.captures import CaptureFilter, Status
+from komorebi_mcp.domain.pages import LIMIT_MAX
+from komorebi_mcp.services.events import Announce, Change
+from komorebi_mcp.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What of one owner's is followed."""
+
+    captures: frozenset[str] = frozenset()
+    """Ids."""
+    inbox: bool = False
+
+    def __or__(self, other: "Followed") -> "Followed":
+        return Followed(self.captures | other.captures, inbox=self.inbox or other.inbox)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How things stood when last looked at."""
+
+    captures: dict[str, object] = field(default_factory=dict)
+    inbox: frozenset[str] | None = None
+
+
+class Watch:
+    """Announces changes that it finds by looking. One that this process announced already may come again."""
+
+    def __init__(self, store: Store, *, announce: Announce) -> None:
+        self._store = store
+        self._announce = announce
+        self._seen: dict[str, _Seen] = {}
+
+    async def look(self, owner: str, followed: Followed) -> None:
+        """Announces what has changed since the last look; of what was not followed then, nothing yet.
+
+        Raises:
+            StorageError: The database does not answer.
+        """
+        now = _Seen()
+        async with self._store.read(owner) as transaction:
+            versions = await transaction.captures.versions(sorted(followed.captures))
+            # One that is forgotten has changed too.
+            now.captures = {capture_id: versions.get(capture_id) for capture_id in followed.captures}
+            if followed.inbox:
+                where = CaptureFilter(statuses=(Status.INBOX,))
+                page = await transaction.captures.page(where, limit=LIMIT_MAX)
+                now.inbox = frozenset(capture.id for capture in page.items)
+        before, self._seen[owner] = self._seen.get(owner, _Seen()), now
+        changed = _different(before, now)
+        if changed:
+            self._announce(Change(owner, captures=tuple(sorted(changed))))
+
+
+def _different(before: _Seen, now: _Seen) -> set[str]:
+    """Ids of captures that changed, came into the inbox or left it."""
+    both = before.captures.keys() & now.captures.keys()
+    changed = {capture_id for capture_id in both if before.captures[capture_id] != now.captures[capture_id]}
+    if before.inbox is not None and now.inbox is not None:
+        changed |= before.inbox ^ now.inbox
+    return changed
