@@ -4,8 +4,7 @@ A capture's row is the queue's only truth. A claim is a lease: a process that di
 another one goes on. Nothing here makes a caller of `capture` wait.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from math import inf
 
@@ -54,17 +53,6 @@ class Worker:
         self._announce = announce
         self._wake = anyio.Event()
         self._woken_at = -inf
-        self._holds = 0
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Enriches nothing within the block, so that storing much has the processor to itself."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-            self.wake()
 
     def wake(self) -> None:
         """Says that there is work now."""
@@ -77,7 +65,7 @@ class Worker:
         while True:
             self._wake = anyio.Event()
             try:
-                busy = not self._holds and await self.work_once()
+                busy = await self.work_once()
                 poll_s = _POLL_S
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
                 _log.exception("worker.failed")
