@@ -101,6 +101,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:
                 await captures.get([receipt.id])
                 for query in ("word", "absent"):
                     await captures.search(parse_query(query), CaptureFilter(project="p"))
+                await captures.passages([receipt.id])
                 assert [each async for each in captures.walk(CaptureFilter())]
                 await captures.update([receipt.id], CaptureUpdate(content="new", project="q"))
                 for archived in (False, True):
