@@ -3,10 +3,9 @@
 It is entered outside the transports, since the SDK enters a server's lifespan once per connection.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 
 import anyio
@@ -47,7 +46,8 @@ class App:
     aggregate: Aggregate
     passages: Passages
     exchange: Exchange
-    worker: Worker
+    start_enriching: Callable[[], object]
+    """Needed only where the application was opened without."""
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc
     """The application, with its database migrated and, where it `works`, its background work under way.
 
     One that is closed again at once, for a short command, does better without: what it began would only have
-    to be given back.
+    to be given back. So does one that stores much, until it calls `start_enriching`.
 
     Raises:
         StorageError: The database cannot be opened.
@@ -75,10 +75,17 @@ async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc
             worker.wake()
             events.publish(change)
 
+        enriching = anyio.Event()
+        if works:
+            enriching.set()
+
+        async def enrich_when_told() -> None:
+            await enriching.wait()
+            await lead(store, worker, clock=clock)
+
         capture = CaptureService(store, secrets=settings.secrets, announce=announce)
         background.start_soon(capture.run)
-        if works:
-            background.start_soon(partial(lead, store, worker, clock=clock))
+        background.start_soon(enrich_when_told)
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),
@@ -92,6 +99,6 @@ async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc
             aggregate=Aggregate(upstreams),
             passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
-            worker=worker,
+            start_enriching=enriching.set,
         )
         background.cancel_scope.cancel()

@@ -259,3 +259,41 @@ def test_doctor_says_why_a_database_does_not_open_and_hides_its_password(
 def test_migrate_says_where_the_schema_stands(komorebi: Komorebi, tmp_path: Path) -> None:
     assert komorebi("migrate").out.startswith(f"sqlite+aiosqlite:///{tmp_path}/komorebi.db is at schema ")
     assert komorebi("migrate", "--json").json["dialect"] == "sqlite"
+
+
+def test_a_big_file_is_one_text_in_passages(komorebi: Komorebi, tmp_path: Path) -> None:
+    big = tmp_path / "big.log"
+    big.write_bytes(b"All went well in the greenhouse.\n" * 40_000)
+    kept = komorebi("capture", "--file", str(big), "--key", "k", "--json").json
+    assert kept["created"]
+    assert kept["passages"] > 1
+    again = komorebi("capture", "--file", str(big), "--key", "k", "--json").json
+    assert (again["id"], again["created"], again["passages"]) == (kept["id"], False, kept["passages"])
+    assert [c["title"] for c in komorebi("list", "--json").json["captures"]] == ["big.log"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("text", "--file", "x")], ids=["neither", "both"])
+def test_capture_wants_either_a_text_or_a_file(komorebi: Komorebi, arguments: tuple[str, ...]) -> None:
+    ended = komorebi("capture", *arguments)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("command", [("capture", "--file"), ("import",)], ids=" ".join)
+def test_a_file_that_is_not_there_is_one_line_and_status_one(
+    komorebi: Komorebi, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    ended = komorebi(*command, str(tmp_path / "none"))
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+
+
+def test_an_import_tells_each_refused_row_and_waits_when_told_to(komorebi: Komorebi, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(
+        '{"content": "The first.", "key": "a"}\nnonsense\n{"content": "The last.", "project": "p"}\n'
+    )
+    ended = komorebi("import", str(file), "--wait", "--json")
+    assert (ended.status, ended.json["created"], ended.json["known"]) == (1, 2, 0)
+    assert ended.json["refused"] == [{"line": 2, "reason": "The line is not JSON at its column 1."}]
+    assert ended.err == "komorebi-mcp: line 2: The line is not JSON at its column 1.\n"
+    assert {c["status"] for c in komorebi("list", "--json").json["captures"]} == {"processed"}
+    assert komorebi("import", str(file)).out == "0 captures imported, 2 known, 1 refused\n"

@@ -4,8 +4,7 @@ A capture's row is the queue's only truth. A claim is a lease: a process that di
 another one goes on. Nothing here makes a caller of `capture` wait.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import inf
 
@@ -65,17 +64,6 @@ class Worker:
         self._announce = announce
         self._wake = anyio.Event()
         self._woken_at = -inf
-        self._holds = 0
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Enriches nothing within the block, so that storing much has the processor to itself."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-            self.wake()
 
     def wake(self) -> None:
         """Says that there is work now."""
@@ -89,11 +77,11 @@ class Worker:
         while True:
             self._wake = anyio.Event()
             try:
-                busy = not self._holds and await self.work_once()
+                busy = await self.work_once()
                 poll_s = _POLL_S
                 rounds = rounds + 1 if busy else 0
                 # Summaries give way to enrichment, but not for ever.
-                if self._compact is not None and not self._holds and rounds % _ROUNDS_BETWEEN == 0:
+                if self._compact is not None and rounds % _ROUNDS_BETWEEN == 0:
                     await self._pause()
                     busy = await self._compact() or busy
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
@@ -113,6 +101,11 @@ class Worker:
 
     async def work_once(self) -> bool:
         """Claims some waiting captures and finishes each one way or another; False when none was waiting."""
+        async with self._store.look() as queue:
+            due_at = await queue.next_due()
+        # Looking takes no lock, so that an idle server is in nobody's way.
+        if due_at is None or due_at > self._clock():
+            return False
         await self._pause()
         async with self._store.work() as queue:
             jobs = await queue.claim(limit=_CLAIM_MAX, lease_s=_LEASE_S)

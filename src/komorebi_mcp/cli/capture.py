@@ -79,7 +79,6 @@ def capture(
         with ExitStack() as stack:
             read = stack.enter_context(opened(file)) if file is not None else sys.stdin.buffer
             progress.stored = stack.enter_context(bytes_bar("capturing", total=size_of(read)))
-            stack.enter_context(app.worker.held())
             async with aclosing(chunks(read)) as arriving:
                 await app.passages.take_in(LOCAL_OWNER, about, arriving, progress)
 
@@ -87,10 +86,11 @@ def capture(
         await (take_in(app) if file is not None or text == "-" else keep(app))
         _tell(progress, as_json_wanted=json)
         if progress.receipt is not None and progress.passages == 1:
+            app.start_enriching()
             await _see_enriched(app, progress.receipt)
 
     try:
-        run(work, enriches=True)
+        run(work, enriches=False)
     except KeyboardInterrupt:
         _tell_interrupted(progress, key)
         raise typer.Exit(INTERRUPTED) from None

@@ -51,13 +51,13 @@ def import_file(
         with ExitStack() as stack:
             read = stack.enter_context(opened(file))
             imported.stored = stack.enter_context(bytes_bar("importing", total=size_of(read)))
-            stack.enter_context(app.worker.held())
             await app.exchange.import_rows(LOCAL_OWNER, read, imported)
         if wait:
+            app.start_enriching()
             await enriched(app)
 
     try:
-        run(work, enriches=True)
+        run(work, enriches=False)
     except KeyboardInterrupt:
         typer.echo(
             f"komorebi-mcp: Interrupted; {counted(imported.created, 'row')} stored. Run it again to go on.",

@@ -30,7 +30,7 @@ from komorebi_mcp.domain.captures import (
 )
 from komorebi_mcp.domain.ids import parse_capture_id
 from komorebi_mcp.domain.model import Model
-from komorebi_mcp.errors import InvalidInput, KomorebiError, StorageError
+from komorebi_mcp.errors import InvalidInput, KomorebiError
 from komorebi_mcp.services.admit import SecretsPolicy, check, cleaned
 from komorebi_mcp.services.batches import store_all
 from komorebi_mcp.services.events import Announce
@@ -154,11 +154,9 @@ class Exchange:
         except KomorebiError:
             # The database refused them all alike: it is full, locked or gone.
             raise
-        except Exception as error:
+        except Exception:  # noqa: BLE001 - what one row brings about must not end the import of the others.
             if len(rows) == 1:
                 _log.exception("exchange.row_failed", line=rows[0][0])
-                if rows[0][1].id is None:
-                    raise StorageError("A row could not be stored. See the log.") from error
                 reason = "It could not be stored; its id may be in use elsewhere. Leave the id out."
                 _refuse(imported, Refusal(rows[0][0], reason))
                 return
@@ -236,6 +234,12 @@ def _parsed(text: bytes) -> dict[str, Any]:
         raise InvalidInput(f"The line is not JSON{where}.") from None
     if not isinstance(given, dict):
         raise InvalidInput("The line is not a JSON object.")
+    if b"\\u" in text:
+        # Only an escape can bring in half of a surrogate pair, which UTF-8 cannot encode.
+        try:
+            json.dumps(given, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("The line holds a lone surrogate, which is not valid Unicode.") from None
     return given
 
 
