@@ -7,7 +7,7 @@ from typing import NamedTuple
 CANDIDATES_MAX = 5_000
 """Matches that are ranked: the newest that fit. A query of common words alone would rank half the store."""
 
-HEAD_MAX = 250
+HEAD_MAX = 300
 """The best of them, which `ranking` then puts in their order."""
 
 SATURATION = 1.2

@@ -13,7 +13,7 @@ from math import log1p
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION, Match, Wanted
 
 # Fitted on half of a set of chats and meetings with questions about them, and checked on the other half.
-AROUND_WEIGHT = 0.25
+AROUND_WEIGHT = 0.4
 """The words of the captures before and after, against the capture's own."""
 AROUND_SATURATION = 1.2
 AFTER_WEIGHT = 0.5
@@ -22,8 +22,8 @@ FURTHER_WEIGHT = 0.85
 """The second neighbour against the first."""
 NEIGHBOURS = 2
 """How many captures on either side count."""
-REACH = 3
-"""How far they are looked for, in arrival numbers: others may have written between them."""
+REACH = 2
+"""How far they are looked for, in arrival numbers. More reaches across other projects' captures, and costs."""
 
 SESSION_WEIGHT = 0.6
 """The matches of the whole session the capture is from."""
