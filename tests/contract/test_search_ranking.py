@@ -7,7 +7,7 @@ import pytest
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Enrichment, Status
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.storage import matching, search, search_postgres, search_sqlite
+from komorebi_mcp.storage import matching, readings, search, search_postgres, search_sqlite
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
@@ -263,7 +263,7 @@ async def test_more_terms_than_an_index_takes_are_cut_off(store_url: str) -> Non
 async def test_a_store_waiting_with_much_text_is_read_only_so_far(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "WAITING_CHARS_MAX", 100)
+    monkeypatch.setattr(readings, "WAITING_CHARS_MAX", 100)
     async with open_store(store_url) as store:
         await _add(store, *(CaptureCreate(title=f"T{n}", content=f"word {n} " + "." * 40) for n in range(5)))
         assert await _found(store, "word") == ["T4", "T3"]

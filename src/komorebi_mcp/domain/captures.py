@@ -232,3 +232,7 @@ class Enrichment(Model):
     """The content's index terms in order, repeats included, as `text.terms` makes them."""
     meta_terms: tuple[str, ...] = ()
     """Those of title, tags, project and source."""
+    asks: bool = False
+    """The content is itself a question."""
+    tells_when: bool = False
+    """The content says when something happens."""

@@ -14,6 +14,8 @@ class SearchQuery(Model):
     """Runs of terms that must occur in order, from "quoted words"."""
     excluded: tuple[str, ...] = ()
     """Terms that must not occur, from -words."""
+    asks_when: bool = False
+    """Captures that tell a time are wanted before others."""
 
 
 class Hit(Model):

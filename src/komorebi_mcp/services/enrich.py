@@ -1,6 +1,7 @@
 """Enrich: what can be told of a capture from its own text."""
 
 from komorebi_mcp.domain.captures import Capture, Enrichment
+from komorebi_mcp.text.cues import asks, tells_when
 from komorebi_mcp.text.entities import find_entities
 from komorebi_mcp.text.keywords import find_keywords
 from komorebi_mcp.text.language import detect_language
@@ -24,4 +25,6 @@ def enrich(capture: Capture) -> Enrichment:
         entities=find_entities(content),
         terms=terms(content),
         meta_terms=terms(filed_under),
+        asks=asks(content),
+        tells_when=tells_when(content),
     )

@@ -192,7 +192,7 @@ def enrich(rows: Rows, job: Job, found: Enrichment) -> bool:
             for position, entity in enumerate(found.entities)
         ],
     )
-    index.put(rows, capture.seq, capture.project_id, found.terms, found.meta_terms)
+    index.put(rows, capture.seq, capture.project_id, found)
     return True
 
 

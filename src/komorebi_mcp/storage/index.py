@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from itertools import islice
 
+from komorebi_mcp.domain.captures import Enrichment
 from komorebi_mcp.storage.owned import Rows, among, batches
 from komorebi_mcp.storage.tables import capture_index
 
@@ -31,15 +32,17 @@ def project_token(project_id: int | None) -> str:
     return f"p{project_id or 0}"
 
 
-def put(rows: Rows, seq: int, project_id: int | None, terms: Sequence[str], meta: Sequence[str]) -> None:
+def put(rows: Rows, seq: int, project_id: int | None, found: Enrichment) -> None:
     """Adds the capture to the index, where it must not be yet."""
-    kept, kept_meta = capped(terms), capped(meta)
+    kept, kept_meta = capped(found.terms), capped(found.meta_terms)
     row = {
         "seq": seq,
         "terms": " ".join(kept),
         "meta": " ".join(kept_meta),
         "scope": scope(rows.owner, project_id),
         "length": len(kept) + len(kept_meta),
+        "asks": found.asks,
+        "tells_when": found.tells_when,
     }
     if rows.connection.dialect.name == "postgresql":
         row["vector"] = _vector(kept, kept_meta)

@@ -1,10 +1,14 @@
 """What both databases need to know to match and rank."""
 
 from dataclasses import dataclass
+from math import log
 from typing import NamedTuple
 
 CANDIDATES_MAX = 5_000
 """Matches that are ranked: the newest that fit. A query of common words alone would rank half the store."""
+
+HEAD_MAX = 300
+"""The best of them, which `ranking` then puts in their order."""
 
 SATURATION = 1.2
 LENGTH_WEIGHT = 0.75
@@ -15,6 +19,12 @@ META_WEIGHT = 0.6
 
 MEAN_LENGTH = 60.0
 """Terms of a typical capture, where the true mean would cost a scan."""
+
+
+def weight(frequency: int, stored: int) -> float:
+    """BM25's weight of a term that so many captures hold, kept positive."""
+    held = min(frequency, stored)
+    return log(1 + (stored - held + 0.5) / (held + 0.5))
 
 
 class Match(NamedTuple):
@@ -33,6 +43,7 @@ class Wanted:
     phrases: tuple[tuple[str, ...], ...]
     excluded: tuple[str, ...]
     weights: dict[str, float]
+    asks_when: bool = False
 
     @property
     def ranked(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ for one occurrence and grows towards the weight with more.
 
 from collections.abc import Sequence
 from functools import reduce
-from math import log
 from operator import add
 
 from sqlalchemy import ARRAY, REAL, ColumnElement, Float, cast, func, literal, or_, select, tuple_, union_all
@@ -48,22 +47,19 @@ def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
     return {terms[place]: count for place, count in rows.run(union_all(*counts))}
 
 
-def weight(frequency: int, stored: int) -> float:
-    """BM25's weight of a term, kept positive."""
-    held = min(frequency, stored)
-    return log(1 + (stored - held + 0.5) / (held + 0.5))
-
-
 def matches(
-    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, before: Match | None
+    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, newest_seq: int, before: Match | None
 ) -> list[Match]:
-    """The best indexed matches behind `before`."""
+    """The best indexed matches behind `before`, of captures no newer than `newest_seq`."""
     row = capture_index.c
     newest = (
         rows.select(row.seq, row.vector, row.length, of=capture_index)
         .join(captures, captures.c.seq == row.seq)
         .where(
-            _holds(_expression(wanted)), folded(rows, where), *(_has_run(phrase) for phrase in wanted.phrases)
+            _holds(_expression(wanted)),
+            row.seq <= newest_seq,
+            folded(rows, where),
+            *(_has_run(phrase) for phrase in wanted.phrases),
         )
         .order_by(row.seq.desc())
         .limit(CANDIDATES_MAX)

@@ -1,7 +1,6 @@
 """Matching and ranking by SQLite's FTS5 (https://sqlite.org/fts5.html)."""
 
 from collections.abc import Sequence
-from math import log
 from typing import Any
 
 from sqlalchemy import ColumnElement, Float, column, func, literal_column, select, table, tuple_
@@ -26,21 +25,19 @@ def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
     return {each.term: each.doc for each in rows.run(found)}
 
 
-def weight(frequency: int, stored: int) -> float:
-    """The weight FTS5 gives a term, its floor for common terms included."""
-    held = min(frequency, stored)
-    return max(log((stored - held + 0.5) / (held + 0.5)), 1e-6)
-
-
 def matches(
-    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, before: Match | None
+    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, newest_seq: int, before: Match | None
 ) -> list[Match]:
-    """The best indexed matches behind `before`."""
+    """The best indexed matches behind `before`, of captures no newer than `newest_seq`."""
     newest = (
         select(captures.c.seq, _score.label("score"))
         .select_from(_search)
         .join(captures, captures.c.seq == _search.c.rowid)
-        .where(_row.op("MATCH")(_expression(rows, wanted, where)), folded(rows, where))
+        .where(
+            _row.op("MATCH")(_expression(rows, wanted, where)),
+            _search.c.rowid <= newest_seq,
+            folded(rows, where),
+        )
         .order_by(_search.c.rowid.desc())
         .limit(CANDIDATES_MAX)
         .subquery("newest")

@@ -134,6 +134,9 @@ capture_index = Table(
     # Tokens for owner and project, so that SQLite's index filters by them itself.
     Column("scope", Text, nullable=False),
     Column("length", Integer, nullable=False),
+    # Whether the content is a question, and whether it says when something happens.
+    Column("asks", Boolean, nullable=False),
+    Column("tells_when", Boolean, nullable=False),
     # Filled on PostgreSQL alone, where it has a GIN index; SQLite has capture_search, kept by triggers.
     Column("vector", TermVector),
 )

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 import Stemmer
 
 from komorebi_mcp.domain.search import SearchQuery
+from komorebi_mcp.text.cues import asks_when
 from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS
 
 TERM_CHARS_MAX = 64
@@ -270,6 +271,7 @@ def parse_query(text: str) -> SearchQuery:
         terms=tuple(found)[:QUERY_TERMS_MAX],
         phrases=tuple(phrases)[:QUERY_TERMS_MAX],
         excluded=tuple(excluded)[:QUERY_TERMS_MAX],
+        asks_when=asks_when(text),
     )
 
 

@@ -176,6 +176,8 @@ def _create_parts() -> None:
         sa.Column("meta", sa.Text, nullable=False),
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("length", sa.Integer, nullable=False),
+        sa.Column("asks", sa.Boolean, nullable=False),
+        sa.Column("tells_when", sa.Boolean, nullable=False),
         sa.Column("vector", TermVector),
     )
 

@@ -1,0 +1,174 @@
+"""Puts the captures that match in order: by what they say, what is said around them, and how they say it.
+
+Every part is a share of what the best capture reaches in it, or a constant, and they are added: fusing scores
+keeps how far apart two captures are, which fusing ranks forgets. The words are weighed by BM25 (Robertson and
+Zaragoza, 2009). Nothing here knows a database: both give the same order for the same captures.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import log1p
+
+from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION, Match, Wanted
+
+# Fitted on half of a set of chats and meetings with questions about them, and checked on the other half.
+AROUND_WEIGHT = 0.4
+"""The words of the captures before and after, against the capture's own."""
+AROUND_SATURATION = 1.2
+AFTER_WEIGHT = 0.5
+"""What follows against what goes before: an answer stands behind its question."""
+FURTHER_WEIGHT = 0.85
+"""The second neighbour against the first."""
+NEIGHBOURS = 2
+"""How many captures on either side count."""
+REACH = 2
+"""How far they are looked for, in arrival numbers. More reaches across other projects' captures, and costs."""
+
+SESSION_WEIGHT = 0.6
+"""The matches of the whole session the capture is from."""
+SESSION_SATURATION = 1.0
+COVER_WEIGHT = 0.6
+"""How much of the query occurs in the capture or beside it."""
+STATES_WEIGHT = 0.15
+"""For a capture that is not itself a question."""
+TELLS_WHEN_WEIGHT = 0.5
+"""For a capture with a time in it, where the query asks when."""
+NAMED_WEIGHT = 0.7
+"""For a capture whose source the query names."""
+LENGTH_BONUS = 0.08
+"""Times the logarithm of a capture's length, up to `LENGTH_BONUS_MAX`: a nod answers nothing."""
+LENGTH_BONUS_MAX = 4.0
+
+MEAN_LENGTH = 40.0
+"""Terms of a usual short capture. The true mean moves with each new one, and later pages would move too."""
+
+SESSION_GAP = timedelta(hours=1)
+"""A longer silence divides sessions."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What ranking reads of a capture."""
+
+    seq: int
+    project_id: int | None
+    title: str | None
+    """Only where the caller gave it: captures titled alike belong together."""
+    created_at: datetime
+    counts: Mapping[str, int]
+    """How often the content has each of the query's terms."""
+    meta: Mapping[str, int]
+    """The same of title, tags, project and source."""
+    length: int
+    """In terms, metadata included."""
+    asks: bool
+    tells_when: bool
+    named: bool
+    """The query names its source."""
+    score: float | None = None
+    """The database's own, for a text too long to be read here."""
+
+
+def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading]) -> list[Match]:
+    """All `heads`, best first, then newest first. `around` has them and those that arrived near them."""
+    if not heads:
+        return []
+    own = [_own(wanted, head) for head in heads]
+    best = max(own) or 1.0
+    sessions = _sessions(wanted, heads)
+    best_session = max(sessions.values()) or 1.0
+    every = sum(wanted.weights[term] for term in wanted.ranked) or 1.0
+    matches = []
+    for head, words in zip(heads, own, strict=True):
+        near, near_length = _near(head, around)
+        covered = sum(
+            wanted.weights[term]
+            for term in wanted.ranked
+            if term in head.counts or term in head.meta or term in near
+        )
+        score = (words + AROUND_WEIGHT * _bm25(wanted, near, near_length, AROUND_SATURATION)) / best
+        score += SESSION_WEIGHT * sessions[head.seq] / best_session
+        score += COVER_WEIGHT * (words / best if head.score is not None else covered / every)
+        score += LENGTH_BONUS * min(log1p(head.length), LENGTH_BONUS_MAX)
+        score += STATES_WEIGHT * (not head.asks)
+        score += TELLS_WHEN_WEIGHT * (wanted.asks_when and head.tells_when)
+        score += NAMED_WEIGHT * head.named
+        matches.append(Match(score, head.seq))
+    return sorted(matches, reverse=True)
+
+
+def _own(wanted: Wanted, reading: Reading) -> float:
+    if reading.score is not None:
+        return reading.score
+    return _bm25(wanted, _both(wanted, reading), reading.length, SATURATION)
+
+
+def _both(wanted: Wanted, reading: Reading) -> dict[str, float]:
+    return {
+        term: reading.counts.get(term, 0) + META_WEIGHT * reading.meta.get(term, 0)
+        for term in wanted.ranked
+        if term in reading.counts or term in reading.meta
+    }
+
+
+def _bm25(wanted: Wanted, counts: Mapping[str, float], length: float, saturation: float) -> float:
+    norm = saturation * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * length / MEAN_LENGTH)
+    return sum(
+        wanted.weights[term] * count * (saturation + 1) / (count + norm) for term, count in counts.items()
+    )
+
+
+def _near(head: Reading, around: Mapping[int, Reading]) -> tuple[dict[str, float], float]:
+    """The terms of the captures before and after, and their mean length; nearer ones weigh more."""
+    counts: dict[str, float] = {}
+    length = 0.0
+    for way, way_weight in ((-1, 1.0), (1, AFTER_WEIGHT)):
+        weight = way_weight
+        taken = 0
+        for step in range(1, REACH + 1):
+            reading = around.get(head.seq + way * step)
+            if reading is None or not _same_session(head, reading):
+                continue
+            length += weight * reading.length
+            for term, count in reading.counts.items():
+                counts[term] = counts.get(term, 0.0) + weight * count
+            weight *= FURTHER_WEIGHT
+            taken += 1
+            if taken == NEIGHBOURS:
+                break
+    return counts, length / ((1 + AFTER_WEIGHT) * (1 + FURTHER_WEIGHT))
+
+
+def _same_session(one: Reading, other: Reading) -> bool:
+    return (
+        one.project_id == other.project_id
+        and one.title == other.title
+        and abs(one.created_at - other.created_at) <= SESSION_GAP
+    )
+
+
+def _sessions(wanted: Wanted, heads: Iterable[Reading]) -> dict[int, float]:
+    """For each capture, how well all matches of its session together fit the query."""
+    groups: dict[Hashable, list[Reading]] = {}
+    for head in heads:
+        groups.setdefault((head.project_id, head.title), []).append(head)
+    scores: dict[int, float] = {}
+    for group in groups.values():
+        group.sort(key=lambda head: (head.created_at, head.seq))
+        start = 0
+        for end in range(1, len(group) + 1):
+            if end == len(group) or group[end].created_at - group[end - 1].created_at > SESSION_GAP:
+                session = group[start:end]
+                score = _session(wanted, session)
+                scores |= {head.seq: score for head in session}
+                start = end
+    return scores
+
+
+def _session(wanted: Wanted, session: Sequence[Reading]) -> float:
+    score = 0.0
+    for term in wanted.ranked:
+        count = sum(head.counts.get(term, 0) + (term in head.meta) for head in session)
+        score += wanted.weights[term] * count / (count + SESSION_SATURATION)
+    return score

@@ -1,0 +1,140 @@
+"""Reads what ranking needs to know of captures: of those that match, and of those beside them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import case, null
+
+from komorebi_mcp.domain.captures import CaptureFilter
+from komorebi_mcp.domain.search import SearchQuery
+from komorebi_mcp.storage.filters import folded
+from komorebi_mcp.storage.hydrate import WITH_PROJECT
+from komorebi_mcp.storage.matching import LENGTH_WEIGHT, MEAN_LENGTH, META_WEIGHT, SATURATION, Match, Wanted
+from komorebi_mcp.storage.owned import Rows, among
+from komorebi_mcp.storage.ranking import Reading
+from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
+from komorebi_mcp.text.cues import asks, tells_when
+from komorebi_mcp.text.terms import terms as terms_of
+
+WAITING_MAX = 500
+WAITING_CHARS_MAX = 1_000_000
+"""How much unindexed text a search reads, newest captures first; the very first whatever its size."""
+
+READ_CHARS_MAX = 8_000
+"""A longer text keeps the score the database gave it, for some hundred are to be read in milliseconds."""
+
+
+def waiting(
+    rows: Rows, query: SearchQuery, wanted: Wanted, where: CaptureFilter, *, newest_seq: int
+) -> dict[Match, Reading]:
+    """The captures that match and wait for enrichment, with what they score by themselves."""
+    found: dict[Match, Reading] = {}
+    named = frozenset((*query.terms, *wanted.ranked))
+    for each, tags in _unindexed(rows, where, newest_seq):
+        title = each.title if each.title_given else ""
+        content = terms_of(each.content)
+        meta = terms_of(" ".join((title, each.source or "", each.project or "", *tags)))
+        score = _score(wanted, content, meta)
+        if score > 0:
+            found[Match(score, each.seq)] = Reading(
+                seq=each.seq,
+                project_id=each.project_id,
+                title=title or None,
+                created_at=each.created_at,
+                counts=_counts(wanted, content),
+                meta=_counts(wanted, meta),
+                length=len(content) + len(meta),
+                asks=asks(each.content),
+                tells_when=tells_when(each.content),
+                named=_is_named(each.source, named),
+            )
+    return found
+
+
+def _unindexed(rows: Rows, where: CaptureFilter, newest_seq: int) -> Iterable[tuple[Any, Sequence[str]]]:
+    row = captures.c
+    unindexed = rows.select(row.seq, row.chars, of=captures).where(
+        row.tokens.is_(None), row.seq <= newest_seq, folded(rows, where)
+    )
+    seqs: list[int] = []
+    chars = 0
+    for seq, length in rows.run(unindexed.order_by(row.seq.desc()).limit(WAITING_MAX)):
+        chars += length
+        if seqs and chars > WAITING_CHARS_MAX:
+            break
+        seqs.append(seq)
+    if not seqs:
+        return
+    tag = capture_tags.c
+    tags: dict[int, list[str]] = {}
+    for seq, name in rows.run(rows.select(tag.seq, tag.tag, of=capture_tags).where(among(tag.seq, seqs))):
+        tags.setdefault(seq, []).append(name)
+    columns = (
+        *(row.seq, row.project_id, row.content, row.title, row.title_given, row.source, row.created_at),
+        projects.c.name.label("project"),
+    )
+    statement = rows.select(*columns, of=captures).select_from(WITH_PROJECT)
+    for each in rows.run(statement.where(among(row.seq, seqs))):
+        yield each, tags.get(each.seq, ())
+
+
+def _score(wanted: Wanted, content: Sequence[str], meta: Sequence[str]) -> float:
+    """BM25 of the capture as the index would have it; 0 where it does not match."""
+    counts, meta_counts = Counter(content), Counter(meta)
+    if any(term in counts or term in meta_counts for term in wanted.excluded):
+        return 0.0
+    for phrase in wanted.phrases:
+        if not (_has_run(content, phrase) or _has_run(meta, phrase)):
+            return 0.0
+    norm = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * (len(content) + len(meta)) / MEAN_LENGTH
+    score = 0.0
+    for term in wanted.ranked:
+        count = counts[term] + META_WEIGHT * meta_counts[term]
+        score += wanted.weights[term] * count * (SATURATION + 1) / (count + SATURATION * norm)
+    return score
+
+
+def _has_run(terms: Sequence[str], phrase: Sequence[str]) -> bool:
+    return f" {' '.join(phrase)} " in f" {' '.join(terms)} "
+
+
+def indexed(rows: Rows, query: SearchQuery, wanted: Wanted, matches: Iterable[Match]) -> dict[int, Reading]:
+    """Readings of captures in the index, by arrival number; long texts carry their match's score."""
+    scores = {match.seq: match.score for match in matches}
+    if not scores:
+        return {}
+    named = frozenset((*query.terms, *wanted.ranked))
+    row, entry = captures.c, capture_index.c
+    columns = (
+        *(row.seq, row.project_id, row.title, row.title_given, row.source, row.created_at),
+        case((row.chars <= READ_CHARS_MAX, entry.terms), else_=null()).label("terms"),
+        case((row.chars <= READ_CHARS_MAX, entry.meta), else_=null()).label("meta"),
+        *(entry.length, entry.asks, entry.tells_when),
+    )
+    joined = captures.join(capture_index, entry.seq == row.seq)
+    statement = rows.select(*columns, of=captures).select_from(joined).where(rows.mine(capture_index))
+    return {
+        each.seq: Reading(
+            seq=each.seq,
+            project_id=each.project_id,
+            title=each.title if each.title_given else None,
+            created_at=each.created_at,
+            counts=_counts(wanted, (each.terms or "").split(" ")),
+            meta=_counts(wanted, (each.meta or "").split(" ")),
+            length=each.length,
+            asks=each.asks,
+            tells_when=each.tells_when,
+            named=_is_named(each.source, named),
+            score=None if each.terms is not None else scores[each.seq],
+        )
+        for each in rows.run(statement.where(among(row.seq, scores)))
+    }
+
+
+def _counts(wanted: Wanted, terms: Iterable[str]) -> Counter[str]:
+    return Counter(filter(wanted.weights.__contains__, terms))
+
+
+def _is_named(source: str | None, named: frozenset[str]) -> bool:
+    return source is not None and bool(parts := terms_of(source)) and named.issuperset(parts)

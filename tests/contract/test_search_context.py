@@ -1,0 +1,208 @@
+"""What lifts a capture beside its own words, the same on both databases."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Status
+from komorebi_mcp.services.enrich import enrich
+from komorebi_mcp.storage import matching, readings, search
+from komorebi_mcp.storage.store import Store, open_store
+from komorebi_mcp.text.terms import parse_query
+
+ME = "local"
+EVERYTHING = CaptureFilter()
+NOON = datetime(2031, 3, 4, 12, tzinfo=UTC)
+FILLER = tuple(
+    CaptureCreate(title=f"F{n}", content=f"Nothing of note in entry {n}.", project=f"other {n}")
+    for n in range(30)
+)
+
+
+async def _store_of(store: Store, *items: CaptureCreate, indexed: bool = True) -> list[str]:
+    async with store.write(ME) as transaction:
+        ids = [receipt.id for receipt in await transaction.captures.add_all(items)]
+    if indexed:
+        await _index(store)
+    return ids
+
+
+async def _index(store: Store, *, newest_first: bool = False) -> None:
+    async with store.work() as queue:
+        jobs = await queue.claim(limit=1000, lease_s=60)
+    for job in reversed(jobs) if newest_first else jobs:
+        async with store.write(job.owner) as transaction:
+            assert await transaction.captures.enrich(job, enrich(job.capture))
+
+
+async def _found(store: Store, query: str, where: CaptureFilter = EVERYTHING) -> list[str]:
+    async with store.read(ME) as transaction:
+        return [
+            hit.id for hit in (await transaction.captures.search(parse_query(query), where, limit=100)).items
+        ]
+
+
+@pytest.fixture(params=["waiting", "indexed"])
+def indexed(request: pytest.FixtureRequest) -> bool:
+    """Whether the captures have been enriched when they are looked for."""
+    return bool(request.param == "indexed")
+
+
+async def test_a_match_in_a_talk_about_the_query_comes_before_one_out_of_the_blue(store_url: str) -> None:
+    talk = [
+        CaptureCreate(title="Talk", content=text, project="garden")
+        for text in (
+            "The greenhouse needs a new heater before winter comes.",
+            "We could put the blue one there.",
+            "The heater of the greenhouse was cheap.",
+        )
+    ]
+    stray = CaptureCreate(title="Stray", content="We could put the blue one here.", project="kitchen")
+    async with open_store(store_url) as store:
+        ids = await _store_of(store, *FILLER, *talk, stray)
+        found = await _found(store, "greenhouse heater blue")
+        assert found.index(ids[-3]) < found.index(ids[-1])
+
+
+async def test_a_capture_of_another_session_is_no_context(store_url: str) -> None:
+    def pair(project: str, *, gap: timedelta) -> tuple[CaptureCreate, CaptureCreate]:
+        return (
+            CaptureCreate(content="The greenhouse needs a heater.", project=project, created_at=NOON),
+            CaptureCreate(content="Take the blue one instead.", project=project, created_at=NOON + gap),
+        )
+
+    async with open_store(store_url) as store:
+        near, far = pair("a", gap=timedelta(minutes=1)), pair("b", gap=timedelta(days=9))
+        *_, near_id, _, far_id = await _store_of(store, *FILLER, *near, *far)
+        found = await _found(store, "greenhouse heater blue")
+        assert found.index(near_id) < found.index(far_id)
+
+
+async def test_an_answer_comes_before_the_question_it_answers(store_url: str, indexed: bool) -> None:
+    items = [
+        CaptureCreate(title="A", content="The violin case is under the stairs.", project="a"),
+        CaptureCreate(title="Q", content="The violin case is under the stairs?", project="b"),
+    ]
+    async with open_store(store_url) as store:
+        ids = await _store_of(store, *FILLER, *items, indexed=indexed)
+        assert (await _found(store, "Where is the violin case?"))[:2] == ids[-2:]
+
+
+async def test_asked_when_a_capture_that_tells_a_time_comes_first(store_url: str, indexed: bool) -> None:
+    items = [
+        CaptureCreate(title="T", content="The boiler was repaired last week.", project="a"),
+        CaptureCreate(title="N", content="The boiler was repaired by Ines.", project="b"),
+    ]
+    async with open_store(store_url) as store:
+        timed, other = (await _store_of(store, *FILLER, *items, indexed=indexed))[-2:]
+        assert (await _found(store, "When was the boiler repaired?"))[:2] == [timed, other]
+        assert (await _found(store, "boiler repaired"))[:2] == [other, timed]
+
+
+async def test_a_capture_from_the_source_the_query_names_comes_first(store_url: str, indexed: bool) -> None:
+    items = [
+        CaptureCreate(title="S", content="I like sailing most of all.", source="Ines Alba", project="a"),
+        CaptureCreate(title="O", content="Ines Alba says that sailing is fine.", source="Kofi", project="b"),
+    ]
+    async with open_store(store_url) as store:
+        own, other = (await _store_of(store, *FILLER, *items, indexed=indexed))[-2:]
+        assert (await _found(store, "What does Ines Alba think about sailing?"))[:2] == [own, other]
+
+
+async def test_captures_enriched_in_any_order_are_ranked_alike(store_url: str) -> None:
+    talk = [
+        CaptureCreate(
+            content=f"Turn {n}: the ferry {'leaves at nine' if n % 3 else 'costs more'}.", project="trip"
+        )
+        for n in range(9)
+    ]
+    orders = []
+    async with open_store(store_url) as store:
+        ids = await _store_of(store, *talk, indexed=False)
+        for newest_first in (False, True):
+            await _index(store, newest_first=newest_first)
+            orders.append(await _found(store, "when does the ferry leave"))
+            async with store.write(ME) as transaction:
+                await transaction.captures.update(ids, CaptureUpdate(status=Status.INBOX))
+    assert orders[0] == orders[1]
+    assert set(orders[0]) == set(ids)
+
+
+async def _paged(store: Store, query: str, *, arriving: bool) -> tuple[list[str], list[float]]:
+    ids: list[str] = []
+    scores: list[float] = []
+    cursor = None
+    while True:
+        async with store.read(ME) as transaction:
+            page = await transaction.captures.search(parse_query(query), EVERYTHING, limit=4, cursor=cursor)
+        ids += [hit.id for hit in page.items]
+        scores += [hit.score for hit in page.items]
+        if (cursor := page.next_cursor) is None:
+            return ids, scores
+        if arriving:
+            await _store_of(store, CaptureCreate(content=f"lamp lamp lamp, the {len(ids)}th"))
+
+
+LAMPS = tuple(CaptureCreate(title=f"T{n}", content="lamp " * (n % 5 + 1) + f"number {n}") for n in range(25))
+
+
+async def test_pages_stay_the_same_while_captures_arrive(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        expected = await _store_of(store, *LAMPS)
+        ids, scores = await _paged(store, "lamp", arriving=True)
+        assert sorted(ids) == sorted(expected)
+        assert scores == sorted(scores, reverse=True)
+
+
+async def test_pages_go_on_behind_the_captures_that_are_ranked_anew(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "HEAD_MAX", 10)
+    async with open_store(store_url) as store:
+        expected = await _store_of(store, *LAMPS[:18])
+        expected += await _store_of(store, *LAMPS[18:], indexed=False)
+        ids, scores = await _paged(store, "lamp", arriving=False)
+        assert sorted(ids) == sorted(expected)
+        assert scores == sorted(scores, reverse=True)
+
+
+async def test_a_text_too_long_to_be_read_again_is_ranked_by_the_database(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "READ_CHARS_MAX", 100)
+    assert matching.HEAD_MAX > 2
+    async with open_store(store_url) as store:
+        items = [
+            CaptureCreate(title="L", content="anchor " * 20 + "chain"),
+            CaptureCreate(title="S", content="The rope and the anchor."),
+        ]
+        ids = await _store_of(store, *FILLER, *items)
+        assert set(await _found(store, "anchor")) == set(ids[-2:])
+
+
+async def test_any_text_can_be_asked_of_any_captures(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        kept = [
+            CaptureCreate(content=text, project=project, source=source)
+            for text, project, source in (
+                ("When? Yesterday, at the lake.", None, "Ines"),
+                ("東京タワー is tall?", "a", None),
+                ("100% of c++ and foo_bar", "a", "%"),
+                ("", None, None),
+            )
+            if text
+        ]
+        await _store_of(store, *kept)
+
+        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @given(st.text(max_size=60))
+        def parses(text: str) -> None:
+            queries.append(text)
+
+        queries: list[str] = []
+        parses()
+        for text in queries:
+            found = await _found(store, text)
+            assert len(found) == len(set(found))
