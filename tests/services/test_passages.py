@@ -63,7 +63,7 @@ async def test_a_long_text_reads_back_whole_and_is_listed_once(tmp_path: Path) -
         assert await read_on(rooms, id_of(done)) == LOG
         await rooms.settle()
         assert await read_on(rooms, id_of(done)) == LOG
-        for status in ((), (Status.PROCESSED,)):
+        for status in ((), (Status.COMPACTED,)):
             page = await rooms.find.page(OWNER, CaptureFilter(statuses=status))
             assert [(each.id, each.title) for each in page.items] == [(id_of(done), "server.log")]
 
