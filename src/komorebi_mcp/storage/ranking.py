@@ -23,7 +23,7 @@ FURTHER_WEIGHT = 0.85
 NEIGHBOURS = 2
 """How many captures on either side count."""
 REACH = 2
-"""How far they are looked for, in arrival numbers. More reaches across other projects' captures, and costs."""
+"""How far they are looked for, in arrival numbers. More reaches past other projects' captures, and costs."""
 
 SESSION_WEIGHT = 0.6
 """The matches of the whole session the capture is from."""
