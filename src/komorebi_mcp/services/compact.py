@@ -8,6 +8,7 @@ import structlog
 from komorebi_mcp.domain.captures import Capture
 from komorebi_mcp.domain.nodes import NodeContent, NodeCreate, Waiting, Work
 from komorebi_mcp.domain.pyramid import FAN_OUT, Place, group
+from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.services.material import passage
 from komorebi_mcp.storage.store import Store
@@ -40,13 +41,16 @@ class Compact:
 
     async def step(self) -> bool:
         """Brings a part of one pyramid up to date; False when there was nothing to do."""
-        async with self._store.work() as queue:
+        async with self._store.look() as queue:
             lagging = await queue.lagging(limit=_PROJECTS_MAX + len(self._failed))
         waiting = next((each for each in lagging if each not in self._failed), None)
         if waiting is None:
             return False
         try:
             await self._advance(waiting)
+        except StorageError:
+            # The database's trouble, not this project's: the worker tries again.
+            raise
         except Exception:  # noqa: BLE001 - other projects are told of whatever one of them holds.
             _log.exception("compact.failed", project_id=waiting.project_id)
             self._failed.add(waiting)
