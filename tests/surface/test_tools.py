@@ -180,3 +180,13 @@ async def test_many_captures_at_once_are_all_kept(tmp_path: Path, mode: str) -> 
                 for number in range(32):
                     tasks.start_soon(one, number)
         assert len(ids) == 32
+
+
+async def test_a_query_that_nothing_answers_is_told_to_be_one(tmp_path: Path) -> None:
+    async with open_client(tmp_path) as client:
+        await call(client, "capture", content="The port is 8417.", project="Ship")
+        result = await client.call_tool("summarize", {"project": "Ship", "query": "zebra"})
+        assert isinstance(result, CallToolResult)
+        assert result.structured_content
+        assert result.structured_content["sentences"] == []
+        assert "search_captures" in text_of(result)

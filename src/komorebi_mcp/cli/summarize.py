@@ -8,12 +8,13 @@ from komorebi_mcp.app import App
 from komorebi_mcp.cli.options import AsJson, Since, Until
 from komorebi_mcp.cli.session import arguments, run
 from komorebi_mcp.cli.show import as_json, console, counted, line
+from komorebi_mcp.cli.wording import for_people
 from komorebi_mcp.domain.captures import CaptureFilter, Status
 from komorebi_mcp.domain.pages import LIMIT_MAX
 from komorebi_mcp.domain.summaries import Scope, Summary
 from komorebi_mcp.surface.arguments import check_window
 from komorebi_mcp.surface.principal import LOCAL_OWNER
-from komorebi_mcp.surface.tools.summarize import SUMMARIZE, CitedSummary
+from komorebi_mcp.surface.tools.summarize import SUMMARIZE, CitedSummary, nothing_told
 
 
 def summarize(
@@ -68,6 +69,8 @@ def _tell(summary: Summary, titles: dict[str, str]) -> None:
     for sentence in summary.sentences:
         marks = ", ".join(str(numbers.setdefault(source, len(numbers) + 1)) for source in sentence.sources)
         line(out, " ".join(sentence.text.split()), (f" [{marks}]", "cyan"))
+    if not summary.sentences:
+        line(out, for_people(nothing_told(summary)))
     line(out)
     for source, number in numbers.items():
         line(out, (f"[{number}] ", "cyan"), (source, "dim"), f"  {titles.get(source, '')}".rstrip())

@@ -60,13 +60,22 @@ async def _run(call: Call, arguments: SummarizeArguments) -> Reply:
     text = paragraphs(
         [
             f"Summary of {counted(summary.covers.captures, 'capture')} ({summary.method}):",
-            cited(summary),
+            cited(summary) or nothing_told(summary),
             "More was worth telling: repeat the call with a greater max_tokens."
             if summary.truncated
             else None,
         ]
     )
     return Reply(CitedSummary.of(summary), text)
+
+
+def nothing_told(summary: Summary) -> str:
+    """What to do about a summary without a sentence."""
+    if summary.truncated:
+        return "Not even one sentence fits. Repeat the call with a greater max_tokens."
+    if summary.scope.query:
+        return "No sentence of theirs answers the query. Try other words, or call search_captures."
+    return "They hold no sentence to tell. Call list_captures to see them."
 
 
 SUMMARIZE = Tool(
