@@ -182,8 +182,8 @@ async def test_many_captures_at_once_are_all_kept(tmp_path: Path, mode: str) -> 
         assert len(ids) == 32
 
 
-async def test_a_query_that_nothing_answers_is_told_to_be_one(tmp_path: Path) -> None:
-    async with open_client(tmp_path) as client:
+async def test_a_query_that_nothing_answers_is_told_to_be_one(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
         await call(client, "capture", content="The port is 8417.", project="Ship")
         result = await client.call_tool("summarize", {"project": "Ship", "query": "zebra"})
         assert isinstance(result, CallToolResult)
