@@ -38,18 +38,14 @@ def fenced(content: str) -> str:
 
 
 def cited(summary: Summary) -> str:
-    """The summary's sentences, each with the numbers of its sources, and the sources below."""
+    """The summary's sentences, each with the numbers of its sources, and these below; empty without any."""
     numbers: dict[str, int] = {}
     lines: list[str] = []
     for sentence in summary.sentences:
         marks = [str(numbers.setdefault(source, len(numbers) + 1)) for source in sentence.sources]
         lines.append(f"- {sentence.text} [{', '.join(marks)}]")
     sources = [f"[{number}] {capture_id}" for capture_id, number in numbers.items()]
-    return (
-        "\n".join([*lines, "", "Sources:", *sources])
-        if sources
-        else "There is nothing to tell in so few tokens."
-    )
+    return "\n".join([*lines, "", "Sources:", *sources]) if sources else ""
 
 
 def paragraphs(parts: Iterable[str | None]) -> str:
