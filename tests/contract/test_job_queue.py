@@ -55,7 +55,7 @@ async def test_a_job_cut_off_mid_way_is_claimed_again_when_its_lease_ends(
         assert (fresh.attempt, fresh.capture.id) == (2, stale.capture.id)
         assert not await _finish(store, stale)
         async with store.work() as queue:
-            await queue.give_back(stale, error="late", retry_at=clock())
+            await queue.give_back(stale, retry_at=clock())
             await queue.set_aside(stale, error="late")
         async with store.read("a") as transaction:
             [capture] = await transaction.captures.get([fresh.capture.id])
@@ -84,7 +84,7 @@ async def test_a_job_given_back_waits_until_its_time(store_url: str, clock: Stil
         [job] = await _claim(store)
         retry_at = clock() + timedelta(seconds=5)
         async with store.work() as queue:
-            await queue.give_back(job, error="no luck", retry_at=retry_at)
+            await queue.give_back(job, retry_at=retry_at)
             assert await queue.next_due() == retry_at
         assert await _claim(store) == []
         assert not await _finish(store, job)

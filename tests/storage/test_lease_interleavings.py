@@ -119,7 +119,7 @@ class Leases(RuleBasedStateMachine):
 
         async def back() -> None:
             async with self._store.work() as queue:
-                await queue.give_back(job, error="x", retry_at=retry_at)
+                await queue.give_back(job, retry_at=retry_at)
 
         self._run(back())
         if self._holds(job):

@@ -174,4 +174,4 @@ class Worker:
                 await queue.set_aside(job, error=error)
             else:
                 wait = timedelta(seconds=_BACKOFF_S * 2 ** (job.attempt - 1))
-                await queue.give_back(job, error=error, retry_at=self._clock() + wait)
+                await queue.give_back(job, retry_at=self._clock() + wait)

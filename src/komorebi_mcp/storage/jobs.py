@@ -50,9 +50,8 @@ class JobQueue:
             lambda connection: connection.execute(orphaned.values(lease=None, due_at=now)).close()
         )
 
-    async def give_back(self, job: Job, *, error: str, retry_at: datetime) -> None:
+    async def give_back(self, job: Job, *, retry_at: datetime) -> None:
         """The job waits again, until `retry_at`; nothing happens where the lease is no longer the job's."""
-        del error  # The reason is told by the worker's log until the last attempt sets the job aside.
         released = {"lease": None, "due_at": retry_at}
         await self._session.run(lambda connection: connection.execute(_held(job).values(released)).close())
 
