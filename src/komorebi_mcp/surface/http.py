@@ -30,6 +30,9 @@ PATH = "/mcp"
 GRACE_S = 1
 """How long open connections may take to finish after a signal."""
 
+KEEP_ALIVE_S = 120
+"""How long an idle connection stays open. After 5 s, uvicorn's own, the next call can meet its closing."""
+
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -90,6 +93,7 @@ async def serve_http(
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     listener = _Listener(config)
     name = f"[{host}]" if listening.family == socket.AF_INET6 else host
