@@ -19,6 +19,8 @@ from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.settings import Settings
 from support.logs import log_plainly
 
+pytestmark = pytest.mark.slow
+
 
 class Ended(NamedTuple):
     """How a command ended."""

@@ -12,6 +12,8 @@ from komorebi_mcp.storage import matching, readings, search
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query
 
+pytestmark = pytest.mark.slow
+
 ME = "local"
 EVERYTHING = CaptureFilter()
 NOON = datetime(2031, 3, 4, 12, tzinfo=UTC)

@@ -12,6 +12,8 @@ from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
 
+pytestmark = pytest.mark.slow
+
 ME = "local"
 EVERYTHING = CaptureFilter()
 ODD_QUERIES = (

@@ -14,6 +14,8 @@ from komorebi_mcp.services import compact, summarize
 from komorebi_mcp.services.events import Change
 from support.rooms import Rooms, open_rooms
 
+pytestmark = pytest.mark.slow
+
 OWNER = "local"
 PROJECT = "harbour"
 FACT = "We decided to move the billing service to port 8417."

@@ -17,6 +17,8 @@ from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
 from komorebi_mcp.services.passages import Passages, Progress
 from support.rooms import Rooms, open_rooms
 
+pytestmark = pytest.mark.slow
+
 OWNER = "local"
 LOG = "".join(f"{number:07} Größe of the queue: {number * 7919 % 10_007}\n" for number in range(45_000))
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,6 +28,8 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage.store import Store, open_store
 from support.clock import StillClock
 from support.databases import make_sqlite_template
+
+pytestmark = pytest.mark.slow
 
 OWNER = "local"
 LEASE_S = 60
