@@ -94,12 +94,10 @@ class CaptureService:
     def _next_batch(self) -> list[_Waiting]:
         """The oldest waiting captures that have one owner in common."""
         batch: list[_Waiting] = []
-        while self._queue and len(batch) < _BATCH_MAX and self._queue[0].owner == self._queue_owner(batch):
+        owner = self._queue[0].owner if self._queue else None
+        while self._queue and len(batch) < _BATCH_MAX and self._queue[0].owner == owner:
             batch.append(self._queue.popleft())
         return batch
-
-    def _queue_owner(self, batch: list[_Waiting]) -> str:
-        return batch[0].owner if batch else self._queue[0].owner
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
