@@ -173,8 +173,9 @@ def _command(name: str, place: str) -> str:
     for parameter in signature(function).parameters.values():
         annotation, about = get_args(hints[parameter.name])[:2]
         if isinstance(about, ArgumentInfo):
-            usage.append(parameter.name.upper())
-            rows.append((f"`{parameter.name.upper()}`", about.help or "", _values(annotation, None)))
+            shown = about.metavar or parameter.name.upper()
+            usage.append(shown)
+            rows.append((f"`{shown}`", about.help or "", _values(annotation, None)))
         else:
             flags = " ".join(
                 f"`{flag}`" for flag in about.param_decls or [f"--{parameter.name.replace('_', '-')}"]

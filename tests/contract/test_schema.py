@@ -16,7 +16,7 @@ import komorebi_mcp.storage.migrations
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Order, Status
 from komorebi_mcp.storage import migrate
 from komorebi_mcp.storage.store import open_store
-from komorebi_mcp.storage.tables import metadata
+from komorebi_mcp.storage.tables import OWNED, metadata, tokens
 from komorebi_mcp.text.terms import parse_query
 from support.databases import PostgresServer
 from support.nodes import a_node
@@ -44,6 +44,10 @@ async def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> N
     assert differences == []
     partial = [f"ix_captures_{name}" for name in ("unindexed", "due", "set_aside", "uncovered")]
     assert all(f"{store.dialect}_where" in indexes[name]["dialect_options"] for name in partial)
+
+
+def test_every_table_with_an_owner_is_watched_for_statements_that_do_not_name_one() -> None:
+    assert {table for table in metadata.sorted_tables if "owner" in table.c} - OWNED == {tokens}
 
 
 async def test_each_database_has_its_full_text_index(store_url: str) -> None:

@@ -20,6 +20,7 @@ SECRETS = {
     "stripe key": "sk_live_" + MIXED[:24],
     "anthropic key": "sk-ant-" + "api03-" + MIXED + MIXED,
     "openai key": "sk-proj-" + MIXED + "T3BlbkFJ" + MIXED,
+    "komorebi token": "kmr_" + MIXED + "x-_",
     "hugging face token": "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH",
     "npm token": "npm_" + MIXED[:36],
     "json web token": "eyJ" + MIXED[:20] + ".eyJ" + MIXED + "." + MIXED,

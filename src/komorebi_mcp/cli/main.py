@@ -20,8 +20,14 @@ COMMANDS: Final[dict[str, str]] = {
     "projects": "komorebi_mcp.cli.projects:projects",
     "doctor": "komorebi_mcp.cli.doctor:doctor",
     "migrate": "komorebi_mcp.cli.doctor:migrate",
+    "token new": "komorebi_mcp.cli.token:new",
+    "token list": "komorebi_mcp.cli.token:list_tokens",
+    "token revoke": "komorebi_mcp.cli.token:revoke",
 }
 """Where each command's function is. A module is imported only when its command is run or help is shown."""
+
+GROUPS: Final[dict[str, str]] = {"token": "Make, list and revoke tokens for clients over HTTP."}
+"""What the commands whose names begin with the same word are about."""
 
 
 def run() -> None:
@@ -78,11 +84,18 @@ def _run_typer(arguments: list[str]) -> None:
             raise typer.Exit
 
     application.callback(invoke_without_command=True)(main)
-    asked = arguments[0]
+    words = {name.split()[0] for name in COMMANDS}
+    groups: dict[str, typer.Typer] = {}
     for name, place in COMMANDS.items():
-        if asked == name or asked not in COMMANDS:
-            module, function = place.split(":")
-            application.command(name)(getattr(_loaded(module), function))
+        first, *rest = name.split()
+        if arguments[0] in words and arguments[0] != first:
+            continue
+        if rest and first not in groups:
+            groups[first] = typer.Typer(no_args_is_help=True, help=GROUPS[first])
+            application.add_typer(groups[first], name=first)
+        module, function = place.split(":")
+        group = groups[first] if rest else application
+        group.command(rest[0] if rest else first)(getattr(_loaded(module), function))
     try:
         status = application(args=arguments, prog_name="komorebi-mcp", standalone_mode=False)
     except typer.Abort:

@@ -91,6 +91,25 @@ def _first_column(rows: Iterable[tuple[Any, ...]]) -> frozenset[str]:
     return frozenset(str(row[0]) for row in rows)
 
 
+class Header:
+    """The header of a database file, read without a thread: what it takes is a page that is in memory."""
+
+    def __init__(self, address: URL) -> None:
+        # No waiting: whoever asks is the event loop.
+        uri = f"{database_path(address).absolute().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(uri, uri=True, timeout=0, check_same_thread=False)
+
+    def user_version(self) -> int | None:
+        """The number that programs keep there for themselves; None where it cannot be read at once."""
+        try:
+            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error:
+            return None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def make_engine(address: URL) -> Engine:
     """A synchronous engine with one connection, for migrations; see `make_async_engine`."""
     engine = create_engine(

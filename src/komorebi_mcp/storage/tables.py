@@ -207,6 +207,21 @@ summary_children = Table(
     Index(None, "child_id", "owner"),
 )
 
+# Not owned: a token is looked up by its digest before anybody knows whose it is.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    # One space apart.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("used_at", Instant),
+)
+
 OWNED = frozenset(
     {
         projects,

@@ -42,6 +42,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
             rf"|{_B}sk-(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{{40,300}}|{_B}sk-[A-Za-z0-9]{{48}}{_E}"
         ),
     ),
+    ("komorebi token", rf"{_B}kmr_[A-Za-z0-9_\-]{{43}}{_E}"),
     ("hugging face token", rf"{_B}hf_[A-Za-z]{{34}}{_E}"),
     ("npm token", rf"{_B}npm_[A-Za-z0-9]{{36}}{_E}"),
     ("pypi token", rf"{_B}pypi-AgEI[A-Za-z0-9_\-]{{50,500}}"),
@@ -67,7 +68,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _FORMS)
 _HINT = re.compile(
     r"AKIA|ASIA|AIza|GOCSPX|ya29\.|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox|xapp-|hooks\.slack|k_live_|k_test_|whsec_"
-    r"|sk-|hf_|npm_|pypi-|SG\.|_v1_|:AA|eyJ|PRIVATE KEY|://|(?i:secret|authorization)"
+    r"|sk-|kmr_|hf_|npm_|pypi-|SG\.|_v1_|:AA|eyJ|PRIVATE KEY|://|(?i:secret|authorization)"
 )
 _PLACEHOLDER = re.compile(r"(?i)example|your[_-]?|xxxx|placeholder|changeme|redacted|\*\*\*|password$")
 

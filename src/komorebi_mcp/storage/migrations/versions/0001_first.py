@@ -63,6 +63,8 @@ _STATISTICS = (
     ("summary_sources", "ix_summary_sources_capture_id_owner", "1000000 2 2"),
     ("summary_children", "sqlite_autoindex_summary_children_1", "100000 10 1"),
     ("summary_children", "ix_summary_children_child_id_owner", "100000 1 1"),
+    ("tokens", "sqlite_autoindex_tokens_1", "100 1"),
+    ("tokens", "sqlite_autoindex_tokens_2", "100 1"),
 )
 
 
@@ -238,10 +240,26 @@ def _create_summaries() -> None:
     _index("leaves", "owner", "project_id", "position", name="ix_leaves_due", where="edited > seen")
 
 
+def _create_tokens() -> None:
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("digest", sa.Text, nullable=False),
+        _owner(),
+        sa.Column("scopes", sa.Text, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant),
+        sa.Column("revoked_at", Instant),
+        sa.Column("used_at", Instant),
+        sa.UniqueConstraint("digest", name="uq_tokens_digest"),
+    )
+
+
 def upgrade() -> None:
     _create_captures()
     _create_parts()
     _create_summaries()
+    _create_tokens()
     meta = op.create_table(
         "meta", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
     )
