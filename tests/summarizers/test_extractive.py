@@ -247,3 +247,15 @@ def test_a_large_scope_is_thinned_but_keeps_its_decisions() -> None:
     )
     scope.append(passage(FACTS[0], 50_000, kind=Kind.DECISION))
     assert FACTS[0] in told(summarize(scope, max_tokens=100))
+
+
+def test_an_item_that_ends_in_the_middle_of_a_sentence_is_not_told_while_there_are_whole_ones() -> None:
+    text = (
+        "The formatters leave the help text of the parser as it stands:\n"
+        "- RawDescriptionFormatter tells the parser not to change the description, and\n"
+        "- DefaultsFormatter adds information about the default of each argument,\n"
+        "- MetavarFormatter shows the type of each argument in its help.\n"
+    )
+    told = [sentence.text for sentence in summarize(passages([text]), max_tokens=200).sentences]
+    assert "MetavarFormatter shows the type of each argument in its help." in told
+    assert not [each for each in told if each.endswith((", and", ","))]

@@ -10,7 +10,7 @@ from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, is_error, log_lines
 from komorebi_mcp.text.sentences import split_sentences
-from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
+from komorebi_mcp.text.stopwords import ASKING_WORDS, LINKING_WORDS, STOP_WORDS, TALK_WORDS
 from komorebi_mcp.text.terms import ordered_terms, stem
 
 WORDS_MIN = 5
@@ -64,6 +64,11 @@ class Candidate:
         """Whether it stands on its own."""
         if self.terse:
             return bool(self.content)
+        if self.text.endswith((",", "(")) or (
+            self.text[-1].isalpha() and not LINKING_WORDS.isdisjoint(self.words[-1:])
+        ):
+            # An item of a list whose sentence goes on in the next one.
+            return False
         return len(self.content) >= CONTENT_WORDS_MIN and (
             len(self.words) >= WORDS_MIN or len(self.content) > len(self.words)
         )

@@ -43,3 +43,6 @@ TALK_WORDS = frozenset(
     """.split()  # noqa: SIM905 - as above
 )
 """Words so common in talk that they tell no text from another, though a person may well search for some."""
+
+LINKING_WORDS = frozenset("a an and but if nor or that the when which while with".split())  # noqa: SIM905 - as above
+"""Words with more to come: a line that ends in one is the first part of something."""
