@@ -1,6 +1,5 @@
 """Every contract test runs on SQLite and on PostgreSQL, and fails on a statement that names no owner."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,13 @@ from sqlalchemy.sql.selectable import Alias, FromClause
 
 from komorebi_mcp.storage.tables import OWNED
 from support.clock import StillClock
-from support.databases import PostgresServer, make_sqlite_template, postgres_server
+from support.databases import PostgresServer, postgres_server, put_sqlite_file
 
 
 @pytest.fixture(scope="session")
 def postgres_of_session() -> Iterator[PostgresServer]:
     with postgres_server() as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_sqlite_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -45,9 +39,8 @@ def store_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> s
     if dialect == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_of_session")
         return server.migrated_database()
-    template: Path = request.getfixturevalue("sqlite_template")
     path = tmp_path / "komorebi.db"
-    shutil.copy(template, path)
+    put_sqlite_file(path)
     return f"sqlite+aiosqlite:///{path}"
 
 

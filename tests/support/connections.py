@@ -13,6 +13,7 @@ from mcp_types import CallToolResult, TextContent
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.server import open_server
+from support.databases import put_sqlite_file
 
 ERAS: Final = ("legacy", "auto")
 """The SDK's words for the handshake era and, with a server that has it, the modern one."""
@@ -23,6 +24,7 @@ MODES: Final = (ERAS[0], pytest.param(ERAS[1], marks=pytest.mark.slow))
 
 @asynccontextmanager
 async def open_application(folder: Path) -> AsyncIterator[App]:
+    put_sqlite_file(folder / "test.db")
     async with open_app(Settings(home=folder, database_url=f"sqlite+aiosqlite:///{folder}/test.db")) as app:
         yield app
 

@@ -1,5 +1,6 @@
 """Databases for tests: SQLite files, and a PostgreSQL server of the test session's own."""
 
+import atexit
 import os
 import pwd
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -63,6 +65,22 @@ class PostgresServer:
             create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
+
+
+def put_sqlite_file(path: Path) -> None:
+    """Makes `path` a SQLite file with the current schema, unless there is a file already.
+
+    A copy of one template for each test process: migrating costs ten times as much as opening.
+    """
+    if not path.exists():
+        shutil.copy(_template_of_process(), path)
+
+
+@cache
+def _template_of_process() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="komorebi-template-")
+    atexit.register(folder.cleanup)
+    return make_sqlite_template(Path(folder.name))
 
 
 def make_sqlite_template(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.storage.store import Store, open_store
 from support.clock import StillClock
+from support.databases import put_sqlite_file
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Rooms:
 async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
     """Every service over `folder`/test.db; the worker works only when `settle` says so."""
     clock = StillClock()
+    put_sqlite_file(folder / "test.db")
     async with (
         open_store(f"sqlite+aiosqlite:///{folder}/test.db", clock=clock) as store,
         anyio.create_task_group() as background,
