@@ -6,6 +6,7 @@ It is entered outside the transports, since the SDK enters a server's lifespan o
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import tzinfo
 from importlib.metadata import version
 
 import anyio
@@ -24,7 +25,7 @@ from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.services.watch import Watch
-from komorebi_mcp.settings import Settings, environment
+from komorebi_mcp.settings import Settings, environment, local_zone
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.pool import open_upstreams
@@ -36,6 +37,9 @@ class App:
 
     settings: Settings
     version: str
+    clock: Clock
+    zone: Callable[[], tzinfo]
+    """In which days begin and end."""
     store: Store
     events: Events
     watch: Watch
@@ -51,7 +55,13 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc_now) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings,
+    *,
+    works: bool = True,
+    clock: Clock = utc_now,
+    zone: Callable[[], tzinfo] = local_zone,
+) -> AsyncIterator[App]:
     """The application, with its database migrated and, where it `works`, its background work under way.
 
     One that is closed again at once, for a short command, does better without: what it began would only have
@@ -89,6 +99,8 @@ async def open_app(settings: Settings, *, works: bool = True, clock: Clock = utc
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),
+            clock=clock,
+            zone=zone,
             store=store,
             events=events,
             watch=Watch(store, announce=events.publish),

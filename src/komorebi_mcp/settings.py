@@ -5,6 +5,8 @@ This module is the only reader of the environment.
 
 import os
 from collections.abc import Mapping
+from datetime import tzinfo
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -91,3 +93,18 @@ def load_settings() -> Settings:
 def environment() -> Mapping[str, str]:
     """The process environment, for secrets that the upstreams file refers to by name."""
     return os.environ
+
+
+@cache
+def local_zone() -> tzinfo:
+    """The time zone of this machine, or the one that the variable TZ names.
+
+    Raises:
+        ConfigError: It is none that is known here.
+    """
+    import tzlocal  # noqa: PLC0415 - a start does without it.
+
+    try:
+        return tzlocal.get_localzone()
+    except (LookupError, ValueError) as error:
+        raise ConfigError("The time zone of this machine is not known here. Correct or unset TZ.") from error

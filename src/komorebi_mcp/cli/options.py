@@ -16,8 +16,11 @@ WithTags = Annotated[
     list[str] | None, typer.Option("--tag", help="Only with this tag; repeat it for several.")
 ]
 Since = Annotated[
-    str | None, typer.Option(help="From this ISO 8601 date or time on, UTC unless it says otherwise.")
+    str | None,
+    typer.Option(help="From then on: an ISO 8601 date or time, or words such as yesterday or last week."),
 ]
-Until = Annotated[str | None, typer.Option(help="Before this ISO 8601 date or time.")]
+Until = Annotated[
+    str | None, typer.Option(help="Before then; words that name a day, week or month mean its end.")
+]
 Limit = Annotated[int | None, typer.Option(help="At most so many (20 unless told, at most 100).")]
 Cursor = Annotated[str | None, typer.Option(help="Where the page before said that the next one begins.")]

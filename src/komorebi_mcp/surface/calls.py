@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from komorebi_mcp.app import App
 from komorebi_mcp.errors import KomorebiError
+from komorebi_mcp.surface.arguments import checked
 from komorebi_mcp.surface.pages import page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import internal_tool_error, invalid_arguments, tool_error, unknown_name
@@ -52,7 +53,7 @@ async def _reply(
     if tool is None:
         raise unknown_name("tool", params.name, list(OWN_TOOLS), listing="tools/list")
     try:
-        arguments = tool.arguments.model_validate(params.arguments or {})
+        arguments = await checked(tool.arguments, params.arguments or {}, ctx.lifespan_context)
     except ValidationError as error:
         return tool_error(invalid_arguments(tool.name, error, tool.demands))
     try:

@@ -21,7 +21,16 @@ from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.search import Hit, Related
 from komorebi_mcp.services.find import READ_TOKENS_DEFAULT, READ_TOKENS_MAX
-from komorebi_mcp.surface.arguments import LIMIT_DEFAULT, Cursor, Ids, Limit, ListedTags, Moment, check_window
+from komorebi_mcp.surface.arguments import (
+    LIMIT_DEFAULT,
+    Cursor,
+    Ids,
+    Limit,
+    ListedTags,
+    Since,
+    Until,
+    check_window,
+)
 from komorebi_mcp.surface.rendering import (
     counted,
     fenced,
@@ -40,8 +49,8 @@ class Filters(Model):
     status: Status | None = None
     kind: Kind | None = None
     tags: Annotated[ListedTags, Field(description="All of these")] = ()
-    since: Annotated[Moment | None, Field(description="ISO 8601")] = None
-    until: Moment | None = None
+    since: Annotated[Since | None, Field(description="ISO 8601, or words such as last week")] = None
+    until: Until | None = None
 
     def where(self, *, source: str | None = None) -> CaptureFilter:
         """The filter that these arguments ask for.

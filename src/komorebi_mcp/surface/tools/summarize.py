@@ -9,7 +9,7 @@ from komorebi_mcp.domain.ids import summary_uri
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, MAX_TOKENS_MAX, Covers, Scope, Sentence, Summary
 from komorebi_mcp.services.find import QUERY_CHARS_MAX
-from komorebi_mcp.surface.arguments import Ids, Moment, check_window
+from komorebi_mcp.surface.arguments import Ids, Since, Until, check_window
 from komorebi_mcp.surface.rendering import cited, counted, paragraphs
 from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
 
@@ -21,8 +21,8 @@ class SummarizeArguments(Model):
     ids: Ids | None = None
     query: Annotated[Words | None, Field(description="Only what matches")] = None
     focus: Annotated[Words | None, Field(description="What matters most")] = None
-    since: Moment | None = None
-    until: Moment | None = None
+    since: Since | None = None
+    until: Until | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_MAX)] = MAX_TOKENS_DEFAULT
     refresh: Annotated[bool, Field(description="Make it anew")] = False
 
