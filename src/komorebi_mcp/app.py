@@ -17,6 +17,7 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.compact import Compact
+from komorebi_mcp.services.complete import Complete
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.exchange import Exchange
@@ -45,6 +46,7 @@ class App:
     watch: Watch
     capture: CaptureService
     find: Find
+    complete: Complete
     organize: Organize
     summarize: Summarize
     aggregate: Aggregate
@@ -106,6 +108,7 @@ async def open_app(
             watch=Watch(store, announce=events.publish),
             capture=capture,
             find=Find(store),
+            complete=Complete(store),
             organize=Organize(store, secrets=settings.secrets, announce=announce),
             summarize=Summarize(store),
             aggregate=Aggregate(upstreams),

@@ -114,6 +114,12 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                     await transaction.projects.page(archived=archived)
                 await summaries.newest("p")
                 await summaries.forget_citing([receipt.id])
+                completions = transaction.completions
+                await completions.project_names()
+                await completions.tags()
+                for start in ("", "01"):
+                    await completions.capture_ids(start, limit=5)
+                    await completions.summary_ids(start, limit=5)
                 await captures.forget([receipt.id])
             async with store.work() as queue:
                 await queue.claim(limit=5, lease_s=5)

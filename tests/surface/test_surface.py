@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from inline_snapshot import external_file, snapshot
+from mcp import MCPError
 from mcp_types import Icon
 
 from komorebi_mcp.surface.server import INSTRUCTIONS
@@ -55,14 +56,18 @@ async def test_each_era_is_told_only_what_it_can_use(tmp_path: Path) -> None:
     assert capabilities == snapshot(
         {
             "legacy": {
+                "logging": {},
                 "prompts": {"listChanged": False},
                 "resources": {"subscribe": True, "listChanged": True},
                 "tools": {"listChanged": False},
+                "completions": {},
             },
             "auto": {
+                "logging": {},
                 "prompts": {"listChanged": True},
                 "resources": {"subscribe": True, "listChanged": True},
                 "tools": {"listChanged": True},
+                "completions": {},
             },
         }
     )
@@ -73,3 +78,26 @@ def test_every_argument_of_every_tool_is_in_the_schema_that_errors_are_told_in()
         shown = tool.definition.input_schema["properties"]
         assert set(shown) == set(tool.demands["properties"]) == set(tool.arguments.model_fields)
         assert tool.definition.input_schema["additionalProperties"] is False
+
+
+async def test_a_modern_client_is_told_how_long_an_answer_holds(tmp_path: Path) -> None:
+    async with open_client(tmp_path) as client:
+        tools = await client.list_tools()
+        assert (tools.ttl_ms, tools.cache_scope) == (60_000, "private")
+        inbox = await client.read_resource("komorebi://inbox")
+        assert (inbox.ttl_ms, inbox.cache_scope) == (0, "private")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_list_refuses_a_cursor_that_it_did_not_give(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        for listing in (
+            client.list_tools,
+            client.list_resources,
+            client.list_resource_templates,
+            client.list_prompts,
+        ):
+            with pytest.raises(MCPError) as caught:
+                await listing(cursor="YXQ6MTAw")
+            assert caught.value.error.code == -32602
+            assert "without" in caught.value.error.message

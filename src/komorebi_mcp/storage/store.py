@@ -17,6 +17,7 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.errors import ConfigError, StorageCorrupt
 from komorebi_mcp.storage import intake, postgres, sqlite
 from komorebi_mcp.storage.captures import CaptureRepository
+from komorebi_mcp.storage.completions import CompletionRepository
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
 from komorebi_mcp.storage.jobs import JobQueue
@@ -38,6 +39,7 @@ class Transaction:
         self.projects = ProjectRepository(session, bind)
         self.summaries = SummaryRepository(session, bind)
         self.pyramid = PyramidRepository(session, bind)
+        self.completions = CompletionRepository(session, bind)
 
 
 class Store:

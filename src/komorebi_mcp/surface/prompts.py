@@ -74,6 +74,10 @@ _PROMPTS = {
 }
 
 
+def prompt_names() -> list[str]:
+    return list(_PROMPTS)
+
+
 async def list_prompts(
     ctx: ServerRequestContext[App, Any],  # noqa: ARG001 - the SDK's signature of a handler.
     params: PaginatedRequestParams | None,

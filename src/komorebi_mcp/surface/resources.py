@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from mcp.server.context import ServerRequestContext
 from mcp_types import (
+    Annotations,
     ListResourcesResult,
     ListResourceTemplatesResult,
     PaginatedRequestParams,
@@ -38,6 +39,7 @@ _FIXED = [
         title="Inbox",
         description="The newest captures that are not yet enriched.",
         mime_type=_JSON,
+        annotations=Annotations(audience=["user", "assistant"], priority=0.5),
     ),
     Resource(
         uri=PROJECTS_URI,
@@ -45,6 +47,7 @@ _FIXED = [
         title="Projects",
         description="The projects there are, the last changed first.",
         mime_type=_JSON,
+        annotations=Annotations(audience=["user", "assistant"], priority=0.6),
     ),
 ]
 
@@ -80,6 +83,10 @@ _TEMPLATES = [
 ]
 
 
+def template_uris() -> list[str]:
+    return [template.uri_template for template in _TEMPLATES]
+
+
 async def list_resources(
     ctx: ServerRequestContext[App, Any], params: PaginatedRequestParams | None
 ) -> ListResourcesResult:
@@ -91,7 +98,11 @@ async def list_resources(
             uri=brief_uri(project.name),
             name=f"brief of {project.name}",
             title=f"Brief: {project.name}",
+            description="What this project's captures say, cited.",
             mime_type=_JSON,
+            annotations=Annotations(
+                audience=["user", "assistant"], priority=0.8, last_modified=project.updated_at.isoformat()
+            ),
         )
         for project in page.items
         if project.captures

@@ -5,14 +5,17 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp_types import Icon
+from mcp_types import Icon, SetLevelRequestParams
 
 from komorebi_mcp.app import App
 from komorebi_mcp.surface.calls import call_tool, list_tools
+from komorebi_mcp.surface.completions import complete
 from komorebi_mcp.surface.gateway import gateway_middleware
+from komorebi_mcp.surface.logs import ClientLogs
 from komorebi_mcp.surface.prompts import get_prompt, list_prompts
 from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.resources import list_resource_templates, list_resources, read_resource
@@ -35,6 +38,19 @@ _ICON: Final = (
 )
 
 
+_CACHE_HINTS: Final[dict[CacheableMethod, CacheHint]] = {
+    # The same for everybody, until the server is another version.
+    "server/discover": CacheHint(ttl_ms=300_000, scope="public"),
+    "tools/list": CacheHint(ttl_ms=60_000),
+    "prompts/list": CacheHint(ttl_ms=60_000),
+    "resources/templates/list": CacheHint(ttl_ms=60_000),
+    # Each capture can change these two.
+    "resources/list": CacheHint(ttl_ms=0),
+    "resources/read": CacheHint(ttl_ms=0),
+}
+"""How long modern clients need not ask again; listeners are told of a change before."""
+
+
 class KomorebiServer(Server[App]):
     """The SDK's server, and what is to be closed before it can stop."""
 
@@ -49,6 +65,7 @@ class KomorebiServer(Server[App]):
             tool = OWN_TOOLS.get(name)
             return tool.definition.input_schema if tool else app.aggregate.input_schema(name)
 
+        logs = ClientLogs()
         super().__init__(
             NAME,
             title="Komorebi",
@@ -56,6 +73,7 @@ class KomorebiServer(Server[App]):
             description="Keeps texts for good and gives them back as cited summaries.",
             instructions=INSTRUCTIONS,
             icons=[Icon(src=_ICON, mime_type="image/svg+xml", sizes=["any"])],
+            cache_hints=_CACHE_HINTS,
             lifespan=lifespan,
             get_tool_input_schema=input_schema,
             on_list_tools=list_tools,
@@ -68,11 +86,14 @@ class KomorebiServer(Server[App]):
             on_subscriptions_listen=subscriptions.listen,
             on_list_prompts=list_prompts,
             on_get_prompt=get_prompt,
+            on_completion=complete,
         )
+        self.add_request_handler("logging/setLevel", SetLevelRequestParams, logs.set_level)
         self.close_streams = subscriptions.close
         self._lists_change = NotificationOptions(tools_changed=app.aggregate.enabled, resources_changed=True)
         self.middleware.extend(
             [
+                logs,
                 boundary,
                 subscriptions,
                 RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME),

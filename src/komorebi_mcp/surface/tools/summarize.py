@@ -2,6 +2,7 @@
 
 from typing import Annotated, Self
 
+from mcp_types import ResourceLink
 from pydantic import Field
 
 from komorebi_mcp.domain.captures import ProjectName
@@ -66,7 +67,14 @@ async def _run(call: Call, arguments: SummarizeArguments) -> Reply:
             else None,
         ]
     )
-    return Reply(CitedSummary.of(summary), text)
+    link = ResourceLink(
+        name=summary.id,
+        title="Summary",
+        description="Its sentences, their sources and the summaries it was made from.",
+        uri=summary_uri(summary.id),
+        mime_type="application/json",
+    )
+    return Reply(CitedSummary.of(summary), text, (link,))
 
 
 def nothing_told(summary: Summary) -> str:
