@@ -10,6 +10,7 @@ KomorebiError
 │   └── StorageCorrupt      the file is damaged or not ours; trying again does not help
 ├── UpstreamError           another MCP server cannot do it
 │   ├── UpstreamUnavailable it does not answer, or not in time
+│   │   └── Quarantined     what was asked for changed, and nobody has accepted the change yet
 │   └── UpstreamRefused     it answered with a JSON-RPC error
 └── ConfigError             settings or the upstreams file are wrong
 
@@ -58,6 +59,10 @@ class UpstreamError(KomorebiError):
 
 class UpstreamUnavailable(UpstreamError):
     """The upstream does not answer, or did not within its deadline."""
+
+
+class Quarantined(UpstreamUnavailable):
+    """What was asked for is held back, since its definition changed after it was trusted."""
 
 
 class UpstreamRefused(UpstreamError):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from komorebi_mcp.upstream.catalogue import readable
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.session import OnProgress
 from komorebi_mcp.upstream.status import Era, UpstreamStatus
@@ -39,7 +40,7 @@ class Aggregate:
         connecting for the first time. The definitions are not to be changed.
         """
         tools = await self._upstreams.tools()
-        return [tool.definition for tool in tools.values() if era is None or era in tool.eras]
+        return readable(tools.values(), era)
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """The input schema of a known upstream tool."""

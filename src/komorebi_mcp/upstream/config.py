@@ -8,16 +8,20 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from komorebi_mcp.domain.captures import ProjectName
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.upstream.names import prefix_of
 
 CALL_TIMEOUT_S = 300.0
+RESULT_TOKENS_MAX = 25_000
+"""A longer result is stored whole and answered with its head, unless the entry says otherwise."""
 
 Transport = Literal["stdio", "http", "sse"]
+TrustPolicy = Literal["quarantine", "warn", "allow"]
 
 _TRANSPORTS: Mapping[str, Transport] = {
     "stdio": "stdio",
@@ -35,7 +39,9 @@ class UpstreamConfig(Model):
     name: str
     """As the file has it."""
     prefix: str
-    """What the names of its tools begin with."""
+    """What the names of its tools begin with, those of a bare one where they have to."""
+    bare: bool = False
+    """Its names go without the prefix as far as they can."""
     transport: Transport
     command: str = ""
     args: tuple[str, ...] = Field(default=(), repr=False)
@@ -46,6 +52,26 @@ class UpstreamConfig(Model):
     headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
     timeout_s: float = CALL_TIMEOUT_S
     """A call ends when the upstream says nothing about it for so long."""
+    allow: tuple[str, ...] | None = None
+    """Patterns of the tools let through; None lets all."""
+    deny: tuple[str, ...] = ()
+    """Patterns of tools kept out, whatever is allowed."""
+    trust: TrustPolicy = "quarantine"
+    """What happens to a definition that is no longer as it was pinned."""
+    capture: tuple[str, ...] = ()
+    """Patterns of the tools whose results are captured."""
+    project: str | None = None
+    """Where they are captured."""
+    result_tokens_max: int = RESULT_TOKENS_MAX
+    """A result estimated above this is stored whole and answered with its head; 0 lets any pass."""
+
+    def reaches_like(self, other: "UpstreamConfig") -> bool:
+        """Whether a connection made for the other one serves this one too."""
+        return all(getattr(self, name) == getattr(other, name) for name in _REACH)
+
+
+_REACH = ("name", "transport", "command", "args", "env", "cwd", "url", "headers", "timeout_s")
+"""What a connection is made from; the rest says what to do with what comes over it."""
 
 
 class Problem(Model):
@@ -68,6 +94,14 @@ class UpstreamsConfig(Model):
     """Where `${env:NAME}` is looked up, and what child processes inherit a few variables from."""
 
 
+def _listed(value: Any) -> Any:
+    """One pattern stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+_Patterns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(
         extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True, populate_by_name=True
@@ -82,6 +116,13 @@ class _Entry(BaseModel):
     headers: dict[str, str] = {}
     timeout_s: float = Field(default=CALL_TIMEOUT_S, gt=0, le=24 * 3600)
     disabled: bool = False
+    prefix: Literal[""] | None = None
+    allow: _Patterns | None = None
+    deny: _Patterns = ()
+    trust: TrustPolicy = "quarantine"
+    capture: bool | _Patterns = False
+    project: ProjectName | None = None
+    result_tokens_max: int = Field(default=RESULT_TOKENS_MAX, ge=0)
 
 
 def load_upstreams(path: Path, *, environment: Mapping[str, str] | None = None) -> UpstreamsConfig:
@@ -146,7 +187,20 @@ def _upstream(name: str, entry: _Entry, *, folder: Path) -> UpstreamConfig:
         url=entry.url or "",
         headers=entry.headers,
         timeout_s=entry.timeout_s,
+        bare=entry.prefix is not None,
+        allow=entry.allow,
+        deny=entry.deny,
+        trust=entry.trust,
+        capture=_captured(entry.capture),
+        project=entry.project,
+        result_tokens_max=entry.result_tokens_max,
     )
+
+
+def _captured(capture: bool | tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(capture, bool):
+        return ("*",) if capture else ()
+    return capture
 
 
 def _folder(cwd: str, base: Path) -> str:

@@ -5,7 +5,7 @@ era leads to `initialize` (up to 2025-11-25), as the specification's compatibili
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +17,9 @@ from mcp.shared.inbound import (
     MCP_PROTOCOL_VERSION_HEADER,
     NAME_BEARING_METHODS,
     encode_header_value,
+    find_invalid_x_mcp_header,
+    mcp_param_headers,
+    x_mcp_header_map,
 )
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
@@ -52,6 +55,9 @@ class Terms:
 
     era: Era
     version: str
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    """As the upstream declared them."""
+    instructions: str | None = None
 
     def stamp(
         self, method: str, params: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -85,6 +91,16 @@ class Terms:
         return stamped, {"headers": sent}
 
 
+def param_headers(terms: Terms, schema: Any, params: Mapping[str, Any]) -> dict[str, str]:
+    """The `Mcp-Param-*` headers by which a modern upstream has a tool's arguments mirrored."""
+    arguments = params.get("arguments")
+    if terms.era is not Era.MODERN or not isinstance(arguments, Mapping):
+        return {}
+    if find_invalid_x_mcp_header(schema) is not None:
+        return {}
+    return mcp_param_headers(x_mcp_header_map(schema), arguments)
+
+
 class ProbeEndedConnection(UpstreamUnavailable):
     """The upstream hung up on `server/discover`, as some of the handshake era do on what they do not know."""
 
@@ -101,7 +117,7 @@ async def agree(dispatcher: Dispatcher, *, probe: bool) -> Terms:
         return await _initialize(dispatcher)
     offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
     if offered is not None:
-        return Terms(Era.MODERN, offered)
+        return offered
     try:
         return await _initialize(dispatcher)
     except MCPError as error:
@@ -111,11 +127,11 @@ async def agree(dispatcher: Dispatcher, *, probe: bool) -> Terms:
         offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
         if offered is None:
             raise
-        return Terms(Era.MODERN, offered)
+        return offered
 
 
-async def _discover(dispatcher: Dispatcher, proposed: str) -> str | None:
-    """A modern version that the upstream speaks too, or None."""
+async def _discover(dispatcher: Dispatcher, proposed: str) -> Terms | None:
+    """Terms of a modern version that the upstream speaks too, or None."""
     opts: CallOptions = {
         "timeout": PROBE_TIMEOUT_S,
         "cancel_on_abandon": False,
@@ -131,7 +147,8 @@ async def _discover(dispatcher: Dispatcher, proposed: str) -> str | None:
         supported = error.data.get("supported") if isinstance(error.data, dict) else None
         mutual = _newest(supported)
         return await _discover(dispatcher, mutual) if mutual and mutual != proposed else None
-    return _newest(result.get("supportedVersions"))
+    spoken = _newest(result.get("supportedVersions"))
+    return None if spoken is None else _terms(Era.MODERN, spoken, result)
 
 
 async def _initialize(dispatcher: Dispatcher) -> Terms:
@@ -140,10 +157,21 @@ async def _initialize(dispatcher: Dispatcher) -> Terms:
     spoken = result.get("protocolVersion")
     if spoken not in HANDSHAKE_PROTOCOL_VERSIONS:
         raise UpstreamUnavailable(f"It speaks protocol version {str(spoken)[:20]!r}, which is not supported.")
-    terms = Terms(Era.HANDSHAKE, spoken)
     headers = {MCP_PROTOCOL_VERSION_HEADER: spoken}
     await dispatcher.notify("notifications/initialized", None, {"headers": headers})
-    return terms
+    return _terms(Era.HANDSHAKE, spoken, result)
+
+
+def _terms(era: Era, spoken: str, result: Mapping[str, Any]) -> Terms:
+    """What was agreed, without whatever an upstream may declare in a wrong shape."""
+    capabilities = result.get("capabilities")
+    instructions = result.get("instructions")
+    return Terms(
+        era,
+        spoken,
+        capabilities if isinstance(capabilities, dict) else {},
+        instructions if isinstance(instructions, str) else None,
+    )
 
 
 def is_closed(error: MCPError) -> bool:

@@ -8,14 +8,15 @@ from statistics import median
 from typing import Any
 
 import anyio
-import httpx2
 import structlog
-from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
-from komorebi_mcp.errors import ConfigError, KomorebiError, UpstreamRefused, UpstreamUnavailable
-from komorebi_mcp.upstream.catalogue import Listing, UpstreamTool, fetch_listing
+from komorebi_mcp.errors import Quarantined, UpstreamRefused, UpstreamUnavailable
+from komorebi_mcp.upstream.catalogue import Entry, Listing, quarantined, read_offer
 from komorebi_mcp.upstream.config import UpstreamConfig
-from komorebi_mcp.upstream.handshake import ProbeEndedConnection
+from komorebi_mcp.upstream.handshake import ProbeEndedConnection, param_headers
+from komorebi_mcp.upstream.offers import Kind, Offer, fetch_offer
+from komorebi_mcp.upstream.pins import Keeper, Recalled
+from komorebi_mcp.upstream.reasons import sentence_on, telling
 from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.session import OnProgress, Session, SessionExpired, open_session
 from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
@@ -45,7 +46,11 @@ class Link:
         environment: Mapping[str, str],
         secrets: Secrets,
         on_change: Callable[[], None],
+        *,
+        keeper: Keeper | None = None,
+        recalled: Recalled | None = None,
     ) -> None:
+        """Without a keeper nothing is pinned and nothing outlives the process."""
         self.config = config
         self.listing = Listing()
         self.was_listed = False
@@ -69,6 +74,12 @@ class Link:
         self._at_once = False
         """The next attempt is to follow without a pause."""
         self._stopping = False
+        self._keeper = keeper
+        self._offer: Offer | None = None
+        if recalled is not None:
+            self._offer = recalled.offer
+            self._era = recalled.era
+            self._adopt(read_offer(config, recalled.offer, recalled.verdict))
 
     @property
     def is_ready(self) -> bool:
@@ -84,7 +95,7 @@ class Link:
             # A connection that ended a moment ago is about to be made again.
             state=UpstreamState.CONNECTING if self._session and not self.is_ready else self.state,
             era=self._era,
-            tools=len(self.listing.tools),
+            tools=len(self.listing.of(Kind.TOOL)),
             stale=self.is_stale,
             quarantined=(),
             last_error=" ".join(filter(None, (self._last_error, *self.listing.left_out[:3]))) or None,
@@ -115,8 +126,21 @@ class Link:
             while self.state is UpstreamState.CONNECTING:
                 await self._settled.wait()
 
+    async def review(self) -> None:
+        """Compares what was offered last with the pins again, by the entry as it is now.
+
+        Raises:
+            StorageError: The pins cannot be read.
+        """
+        offer, era = self._offer, self._era
+        if offer is None or era is None:
+            return
+        verdict = None if self._keeper is None else await self._keeper.review(self.config, offer, era)
+        if offer is self._offer:
+            self._adopt(read_offer(self.config, offer, verdict))
+
     async def call(
-        self, tool: UpstreamTool, params: Mapping[str, Any], *, on_progress: OnProgress | None
+        self, tool: Entry, params: Mapping[str, Any], *, on_progress: OnProgress | None
     ) -> dict[str, Any]:
         """The raw result of a `tools/call`, made with the tool's own name.
 
@@ -135,6 +159,8 @@ class Link:
             raise UpstreamRefused(
                 self._secrets.mask(str(error)), code=error.code, data=self._secrets.mask_all(error.data)
             ) from error
+        except Quarantined:
+            raise
         except UpstreamUnavailable as error:
             raise self.unavailable(str(error)) from error
 
@@ -147,9 +173,12 @@ class Link:
         )
 
     async def _call_once(
-        self, tool: UpstreamTool, params: Mapping[str, Any], on_progress: OnProgress | None
+        self, tool: Entry, params: Mapping[str, Any], on_progress: OnProgress | None
     ) -> dict[str, Any]:
         session = await self._connected()
+        if any(tool.kind is held.kind and tool.original == held.original for held in self.listing.held):
+            # It was known from before, and the upstream came up with another definition.
+            raise quarantined(tool, self.config.name)
         began = anyio.current_time()
         try:
             result = await session.request(
@@ -157,7 +186,7 @@ class Link:
                 params,
                 timeout_s=self.config.timeout_s,
                 on_progress=on_progress,
-                headers=_param_headers(session, tool, params),
+                headers=param_headers(session.terms, tool.definition.get("inputSchema"), params),
             )
         except SessionExpired:
             self._leave(session)
@@ -226,14 +255,14 @@ class Link:
             on_closed=self._poke,
         ) as session:
             self._era = session.terms.era
-            self._adopt(await fetch_listing(session, self.config.prefix))
+            await self._take_offer(await fetch_offer(session))
             self._session = session
             self._settle(UpstreamState.READY)
             while session.is_open and self._session is session and not self._stopping:
                 if self._tools_changed:
                     await anyio.sleep(RELIST_PAUSE_S)
                     self._tools_changed = False
-                    self._adopt(await fetch_listing(session, self.config.prefix))
+                    await self._take_offer(await fetch_offer(session))
                 else:
                     await self._next_poke()
             if self.state is UpstreamState.READY:
@@ -269,8 +298,12 @@ class Link:
             self._begin()
             self._poke()
 
+    async def _take_offer(self, offer: Offer) -> None:
+        self._offer = offer
+        await self.review()
+
     def _adopt(self, listing: Listing) -> None:
-        changed = listing.tools != self.listing.tools or not self.was_listed
+        changed = listing != self.listing or not self.was_listed
         self.listing = listing
         self.was_listed = True
         if changed:
@@ -289,52 +322,16 @@ class Link:
 
     def _reason(self, error: Exception) -> str:
         """One or two sentences on why the connection failed, free of secrets."""
-        leaf = _telling(error)
+        leaf = telling(error)
         if isinstance(leaf, ProbeEndedConnection):
             # Whatever it is, it is no modern server; the next attempt begins with what it may know.
             self._probe = False
             self._at_once = True
-        match leaf:
-            case ConfigError() | UpstreamUnavailable():
-                reason = str(leaf)
-            case UpstreamRefused():
-                reason = f"It refused: {leaf} (code {leaf.code})."
-            case FileNotFoundError():
-                reason = (
-                    f"The command '{self.config.command}' was not found, or its folder was not. "
-                    "Install it or give its full path in the upstreams file."
-                )
-            case OSError():
-                reason = f"It cannot be started: {leaf.strerror or type(leaf).__name__}."
-            case httpx2.HTTPStatusError():
-                reason = f"It answered with HTTP status {leaf.response.status_code}."
-            case httpx2.HTTPError():
-                reason = f"It cannot be reached over HTTP: {leaf} ({type(leaf).__name__})."
-            case _:
-                # Formatted here: a renderer that shows local variables would show the secrets among them.
-                trace = self._secrets.mask("".join(traceback.format_exception(error)))
-                _log.warning("upstream.broke", upstream=self.config.name, traceback=trace)
-                reason = f"The connection failed: {type(leaf).__name__}."
+        reason = sentence_on(leaf, command=self.config.command)
+        if reason is None:
+            # Formatted here: a renderer that shows local variables would show the secrets among them.
+            trace = self._secrets.mask("".join(traceback.format_exception(error)))
+            _log.warning("upstream.broke", upstream=self.config.name, traceback=trace)
+            reason = f"The connection failed: {type(leaf).__name__}."
         said = self._diagnosis.noise[-1:]
         return self._secrets.mask(" ".join((reason, *(f"It wrote last: '{line[:200]}'." for line in said))))
-
-
-def _telling(error: BaseException) -> BaseException:
-    """Of the failures in a group, the one that says most."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [_telling(inner) for inner in error.exceptions]
-    return next(
-        (leaf for leaf in leaves if isinstance(leaf, KomorebiError | OSError | httpx2.HTTPError)), leaves[0]
-    )
-
-
-def _param_headers(session: Session, tool: UpstreamTool, params: Mapping[str, Any]) -> dict[str, str]:
-    """The `Mcp-Param-*` headers by which a modern upstream has arguments mirrored."""
-    schema = tool.definition.get("inputSchema")
-    arguments = params.get("arguments")
-    if session.terms.era is not Era.MODERN or not isinstance(arguments, Mapping):
-        return {}
-    if find_invalid_x_mcp_header(schema) is not None:
-        return {}
-    return mcp_param_headers(x_mcp_header_map(schema), arguments)

@@ -8,10 +8,12 @@ import anyio
 import structlog
 
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.upstream.catalogue import UpstreamTool, merge
+from komorebi_mcp.upstream.catalogue import Catalogue, Entry, quarantined
 from komorebi_mcp.upstream.config import UpstreamsConfig
 from komorebi_mcp.upstream.link import CALL_WAIT_S, Link
-from komorebi_mcp.upstream.names import prefix_in
+from komorebi_mcp.upstream.names import is_reserved, prefix_in
+from komorebi_mcp.upstream.offers import Kind
+from komorebi_mcp.upstream.pins import Keeper, Recalled
 from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.session import OnProgress
 from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
@@ -27,14 +29,23 @@ _log = structlog.get_logger(__name__)
 class Upstreams:
     """The upstreams of one process; made by `open_upstreams`."""
 
-    def __init__(self, config: UpstreamsConfig) -> None:
+    def __init__(
+        self, config: UpstreamsConfig, keeper: Keeper | None, recalled: Mapping[str, Recalled]
+    ) -> None:
         self._config = config
         self._listeners: list[Callable[[], None]] = []
-        self._merged: dict[str, UpstreamTool] | None = None
+        self._merged: Catalogue | None = None
         # One for all: what one upstream says may hold another one's secret.
         secrets = Secrets(config.environment)
         self.links = {
-            upstream.prefix: Link(upstream, config.environment, secrets, self._changed)
+            upstream.prefix: Link(
+                upstream,
+                config.environment,
+                secrets,
+                self._changed,
+                keeper=keeper,
+                recalled=recalled.get(upstream.name),
+            )
             for upstream in config.upstreams
         }
 
@@ -53,7 +64,7 @@ class Upstreams:
         """Whether every upstream's tools are known and as it has them now."""
         return all(link.is_ready for link in self.links.values())
 
-    async def tools(self) -> Mapping[str, UpstreamTool]:
+    async def tools(self) -> Mapping[str, Entry]:
         """The known tools by the names they appear by, in the order of these.
 
         Waits a moment for upstreams that were never listed; those that connect again serve what they had.
@@ -64,16 +75,29 @@ class Upstreams:
                 await link.settled(until=link.first_wanted_at + LIST_WAIT_S)
         return self.known()
 
-    def known(self) -> Mapping[str, UpstreamTool]:
+    def known(self) -> Mapping[str, Entry]:
         """The tools known at this moment; connects to nothing."""
+        return self.catalogue().of(Kind.TOOL)
+
+    def catalogue(self) -> Catalogue:
+        """All that is known at this moment; connects to nothing."""
         if self._merged is None:
-            self._merged = merge([link.listing for link in self.links.values()])
+            self._merged = Catalogue([link.listing for link in self.links.values()])
         return self._merged
 
     def may_have(self, name: str) -> bool:
         """Whether `name` is a known tool, or may be one of an upstream that was never listed."""
-        link = self.links.get(prefix_in(name) or "")
-        return name in self.known() or (link is not None and not link.was_listed)
+        if name in self.known() or name in self.catalogue().held(Kind.TOOL):
+            return True
+        return any(not link.was_listed for link in self._candidates(name))
+
+    def _candidates(self, name: str) -> list[Link]:
+        """The upstreams that a tool which appears as `name` could belong to."""
+        prefix = prefix_in(name)
+        prefixed = [link for link in self.links.values() if link.config.prefix == prefix]
+        if prefixed or is_reserved(name):
+            return prefixed
+        return [link for link in self.links.values() if link.config.bare]
 
     async def call(
         self, name: str, params: Mapping[str, Any], *, on_progress: OnProgress | None = None
@@ -84,18 +108,22 @@ class Upstreams:
             NotFound: No upstream has it.
             UpstreamError: The upstream refused, or is not available.
         """
-        link = self.links.get(prefix_in(name) or "")
-        if link is None:
-            raise _unknown(name)
-        if not link.was_listed:
+        unlisted = [link for link in self._candidates(name) if not link.was_listed]
+        for link in unlisted:
             link.want(rest_s=0)
-            await link.settled(until=anyio.current_time() + CALL_WAIT_S)
+        until = anyio.current_time() + CALL_WAIT_S
+        for link in unlisted:
+            if name not in self.known():
+                await link.settled(until=until)
         tool = self.known().get(name)
-        if tool is None:
+        if tool is not None:
+            return await self.links[tool.prefix].call(tool, params, on_progress=on_progress)
+        if held := self.catalogue().held(Kind.TOOL).get(name):
+            raise quarantined(held, self.links[held.prefix].config.name)
+        for link in unlisted:
             if not link.was_listed:
                 raise link.unavailable()
-            raise _unknown(name)
-        return await link.call(tool, params, on_progress=on_progress)
+        raise _unknown(name)
 
     def status(self) -> list[UpstreamStatus]:
         """One for each entry of the file, and for what is wrong in it."""
@@ -112,7 +140,12 @@ class Upstreams:
             )
             for problem in self._config.problems
         ]
-        return [link.status() for link in self.links.values()] + wrong
+        held_of = self.catalogue().held_of
+        working = [
+            link.status().model_copy(update={"quarantined": held_of(prefix)})
+            for prefix, link in self.links.items()
+        ]
+        return working + wrong
 
     def _changed(self) -> None:
         self._merged = None
@@ -121,13 +154,22 @@ class Upstreams:
 
 
 @asynccontextmanager
-async def open_upstreams(config: UpstreamsConfig) -> AsyncIterator[Upstreams]:
-    """The upstreams of `config`, none of them connected; every connection and child is ended on leaving."""
+async def open_upstreams(
+    config: UpstreamsConfig, *, keeper: Keeper | None = None
+) -> AsyncIterator[Upstreams]:
+    """The upstreams of `config`, none of them connected; every connection and child is ended on leaving.
+
+    With a keeper, what they offered when they were last reached is there at once.
+
+    Raises:
+        StorageError: The keeper cannot tell.
+    """
     for problem in config.problems:
         _log.warning(
             "upstream.left_out", upstream=problem.upstream, line=problem.line, reason=problem.message
         )
-    upstreams = Upstreams(config)
+    recalled = await keeper.recall(config.upstreams) if keeper and config.upstreams else {}
+    upstreams = Upstreams(config, keeper, recalled)
     async with anyio.create_task_group() as tasks:
         for link in upstreams.links.values():
             tasks.start_soon(link.run)

@@ -1,0 +1,38 @@
+"""Why a connection failed, in a sentence for whoever configured it."""
+
+import httpx2
+
+from komorebi_mcp.errors import ConfigError, KomorebiError, StorageError, UpstreamRefused, UpstreamUnavailable
+
+
+def telling(error: BaseException) -> BaseException:
+    """Of the failures in a group, the one that says most."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [telling(inner) for inner in error.exceptions]
+    return next(
+        (leaf for leaf in leaves if isinstance(leaf, KomorebiError | OSError | httpx2.HTTPError)), leaves[0]
+    )
+
+
+def sentence_on(leaf: BaseException, *, command: str) -> str | None:  # noqa: PLR0911  # Cases.
+    """What to say of the failure of an upstream started by `command`; None where nobody foresaw it."""
+    match leaf:
+        case ConfigError() | UpstreamUnavailable():
+            return str(leaf)
+        case UpstreamRefused():
+            return f"It refused: {leaf} (code {leaf.code})."
+        case StorageError():
+            return f"What it offers cannot be compared with what was pinned: {leaf}"
+        case FileNotFoundError():
+            return (
+                f"The command '{command}' was not found, or its folder was not. "
+                "Install it or give its full path in the upstreams file."
+            )
+        case OSError():
+            return f"It cannot be started: {leaf.strerror or type(leaf).__name__}."
+        case httpx2.HTTPStatusError():
+            return f"It answered with HTTP status {leaf.response.status_code}."
+        case httpx2.HTTPError():
+            return f"It cannot be reached over HTTP: {leaf} ({type(leaf).__name__})."
+    return None
