@@ -65,8 +65,11 @@ def _demand_owner(
     if isinstance(statement, Insert):
         assert all(row["owner"] == owner for row in many or [one]), f"adds a row without owner: {statement}"
         return
+    # Of a statement for many rows, what they all are given.
+    first = many[0] if many else {}
+    given = one or {key: value for key, value in first.items() if all(row[key] == value for row in many)}
     if isinstance(statement, Update | Delete):
-        named = _owned_by(owner, _parts_of(statement.whereclause), one)
+        named = _owned_by(owner, _parts_of(statement.whereclause), given)
         assert statement.table not in OWNED or statement.table in named, (
             f"changes rows of any owner: {statement}"
         )
@@ -78,7 +81,7 @@ def _demand_owner(
             conditions += _joined_on(source)
         unnamed = {
             table
-            for table in _tables_of(select) - outer - _owned_by(owner, conditions, one)
+            for table in _tables_of(select) - outer - _owned_by(owner, conditions, given)
             if (table.element if isinstance(table, Alias) else table) in OWNED
         }
         assert not unnamed, f"reads rows of any owner of {unnamed}: {statement}"

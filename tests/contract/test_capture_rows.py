@@ -1,5 +1,7 @@
 """Captures as they are stored, read, changed and forgotten."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +22,7 @@ from komorebi_mcp.domain.captures import (
     Status,
 )
 from komorebi_mcp.errors import InvalidInput
+from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
@@ -54,7 +57,7 @@ async def _enrich_all(store: Store, **found: Any) -> None:
     for job in jobs:
         values = {"title": "derived", "tokens": 7, "terms": terms(job.capture.content), **found}
         async with store.write(job.owner) as transaction:
-            assert await transaction.captures.enrich(job, Enrichment(**values))
+            assert await transaction.captures.enrich_all([(job, Enrichment(**values))])
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -140,12 +143,22 @@ async def test_a_copy_names_the_first_one_of_its_project(store_url: str) -> None
     assert [r.duplicate_of for r in (a, b, c, d, e)] == [None, a.id, None, c.id, None]
 
 
-async def test_a_batch_takes_as_many_statements_as_a_single_capture(store_url: str) -> None:
-    statements: list[str] = []
+@contextmanager
+def _statements() -> Iterator[list[str]]:
+    """What the databases are asked meanwhile; one statement for many rows counts once."""
+    noted: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
+        noted.append(statement)
 
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield noted
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_a_batch_takes_as_many_statements_as_a_single_capture(store_url: str) -> None:
     def items(size: int, name: str) -> list[CaptureCreate]:
         return [
             CaptureCreate(
@@ -156,15 +169,45 @@ async def test_a_batch_takes_as_many_statements_as_a_single_capture(store_url: s
 
     async with open_store(store_url) as store:
         counts = []
-        event.listen(Engine, "before_cursor_execute", note)
-        try:
-            for size, name in ((1, "a"), (3, "b"), (900, "c")):
-                statements.clear()
+        for size, name in ((1, "a"), (3, "b"), (900, "c")):
+            with _statements() as asked:
                 await _add(store, *items(size, name))
-                counts.append(len(statements))
-        finally:
-            event.remove(Engine, "before_cursor_execute", note)
+            counts.append(len(asked))
     assert counts[0] == counts[1] == counts[2] <= 12
+
+
+async def test_enriching_many_takes_as_many_statements_as_enriching_one(store_url: str) -> None:
+    async def enrich_all(size: int) -> int:
+        await _add(store, *(CaptureCreate(content=f"One https://a.b/{n}", project="p") for n in range(size)))
+        async with store.work() as queue:
+            jobs = await queue.claim(limit=size, lease_s=60)
+        finished = [(job, enrich(job.capture)) for job in jobs]
+        with _statements() as asked:
+            assert await store.enrich(ME, finished) == [job.capture.id for job in jobs]
+        return len(asked)
+
+    async with open_store(store_url) as store:
+        assert await enrich_all(1) == await enrich_all(300) <= 10
+
+
+async def test_of_those_enriched_together_only_those_still_held_are_stored(
+    store_url: str, clock: StillClock
+) -> None:
+    async with open_store(store_url, clock=clock) as store:
+        kept, lost, edited, gone = ids = await _add(
+            store, *(CaptureCreate(content=name) for name in ("kept", "lost", "edited", "gone"))
+        )
+        async with store.work() as queue:
+            jobs = await queue.claim(limit=4, lease_s=60)
+            await queue.release([jobs[1]])
+            [again] = await queue.claim(limit=4, lease_s=60)
+        async with store.write(ME) as transaction:
+            await transaction.captures.update([edited], CaptureUpdate(content="changed"))
+            await transaction.captures.forget([gone])
+        found = Enrichment(title="found", tokens=3, terms=("t",))
+        assert await store.enrich(ME, [(job, found) for job in jobs]) == [kept]
+        assert [capture.tokens for capture in await _get(store, *ids)] == [3, None, None]
+        assert await store.enrich(ME, [(again, found)]) == [lost]
 
 
 async def test_enrichment_takes_a_capture_out_of_the_inbox(store_url: str) -> None:
@@ -207,10 +250,10 @@ async def test_an_update_changes_what_it_names_and_nothing_else(store_url: str, 
             status=Status.COMPACTED,
         )
         async with store.write(ME) as transaction:
-            [changed] = await transaction.captures.update(
-                [one, "01890000-0000-7000-8000-000000000000"], change
-            )
-        assert [changed] == await _get(store, one)
+            told = await transaction.captures.update([one, "01890000-0000-7000-8000-000000000000"], change)
+            assert told == await transaction.captures.overviews([one])
+        [changed] = await _get(store, one)
+        assert [each.id for each in told] == [one]
         assert before == await _get(store, two)
     assert (changed.title, changed.project, changed.kind) == ("T", "p", Kind.CODE)
     assert (changed.tags, changed.status, changed.content) == (("b", "c"), Status.COMPACTED, "1")
@@ -251,8 +294,8 @@ async def test_moving_a_capture_to_another_project_settles_its_copies_anew(store
             store, CaptureCreate(content="x", project="a"), CaptureCreate(content="x", project="a")
         )
         async with store.write(ME) as transaction:
-            [moved] = await transaction.captures.update([first], CaptureUpdate(project="b"))
-        [left] = await _get(store, copy)
+            await transaction.captures.update([first], CaptureUpdate(project="b"))
+        moved, left = await _get(store, first, copy)
     assert (moved.project, moved.duplicate_of, left.duplicate_of) == ("b", None, None)
 
 

@@ -24,7 +24,7 @@ async def _claim(store: Store, *, limit: int = 10, lease_s: float = 30) -> list[
 
 async def _finish(store: Store, job: Job) -> bool:
     async with store.write(job.owner) as transaction:
-        return await transaction.captures.enrich(job, FOUND)
+        return bool(await transaction.captures.enrich_all([(job, FOUND)]))
 
 
 async def test_the_longest_waiting_captures_are_claimed_first_whoever_owns_them(
@@ -106,7 +106,8 @@ async def test_a_job_set_aside_stays_so_until_its_capture_changes(store_url: str
         async with store.write("a") as transaction:
             [capture] = await transaction.captures.get(ids)
             assert (capture.status, capture.failure) == (Status.INBOX, "bad \x00 luck")
-            [mended] = await transaction.captures.update(ids, CaptureUpdate(content="cured"))
+            await transaction.captures.update(ids, CaptureUpdate(content="cured"))
+            [mended] = await transaction.captures.get(ids)
             assert mended.failure is None
         assert [(each.attempt, each.capture.content) for each in await _claim(store)] == [(1, "cured")]
 

@@ -25,6 +25,7 @@ async def test_a_name_or_id_that_cannot_be_is_unknown(store_url: str) -> None:
             assert (await captures.page(where)).items == ()
             assert (await captures.search(parse_query("word"), where)).items == ()
         assert await captures.get([ODD, "", "0190"]) == []
+        assert await captures.overviews([ODD, "", "0190"]) == []
         assert await captures.update([ODD], CaptureUpdate(title="t")) == []
         assert await captures.forget([ODD]) == []
         assert await projects.get(ODD) is None
@@ -40,8 +41,10 @@ async def test_nothing_asked_for_is_nothing_done(store_url: str) -> None:
         captures = transaction.captures
         assert await captures.add_all([]) == []
         assert await captures.get([]) == []
+        assert await captures.overviews([]) == []
+        assert await captures.enrich_all([]) == []
         assert await captures.forget([]) == []
         assert await captures.update([], CaptureUpdate(title="t")) == []
         [receipt] = await captures.add_all([CaptureCreate(content="word")])
-        before = await captures.get([receipt.id])
+        before = await captures.overviews([receipt.id])
         assert await captures.update([receipt.id], CaptureUpdate()) == before

@@ -52,7 +52,7 @@ async def _index(store: Store) -> None:
             title=job.capture.title, tokens=1, terms=terms(job.capture.content), meta_terms=terms(about)
         )
         async with store.write(job.owner) as transaction:
-            assert await transaction.captures.enrich(job, found)
+            assert await transaction.captures.enrich_all([(job, found)])
 
 
 async def _found(

@@ -78,10 +78,10 @@ async def test_owners_never_see_each_other(store_url: str, enriched: bool) -> No
         async with store.work() as queue:
             [job] = await queue.claim(limit=1, lease_s=60)
         async with store.write(THEIRS) as transaction:
-            assert not await transaction.captures.enrich(job, FOUND)
+            assert not await transaction.captures.enrich_all([(job, FOUND)])
         if enriched:
             async with store.write(MINE) as transaction:
-                assert await transaction.captures.enrich(job, FOUND)
+                assert await transaction.captures.enrich_all([(job, FOUND)])
         async with store.write(THEIRS) as transaction:
             await _see_nothing(transaction, receipt.id, summary_id)
         # The same key, text and project name are somebody else's own.
@@ -191,7 +191,7 @@ async def test_two_processes_never_claim_the_same_capture(store_url: str) -> Non
             for job in jobs:
                 claimed.append(job.capture.id)
                 async with store.write(job.owner) as transaction:
-                    assert await transaction.captures.enrich(job, FOUND)
+                    assert await transaction.captures.enrich_all([(job, FOUND)])
 
     async with open_store(store_url) as one, open_store(store_url) as two:
         for owner in (MINE, THEIRS):

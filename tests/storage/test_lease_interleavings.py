@@ -109,7 +109,7 @@ class Leases(RuleBasedStateMachine):
 
         async def end() -> bool:
             async with self._store.write(OWNER) as transaction:
-                return await transaction.captures.enrich(job, enrich(job.capture))
+                return bool(await transaction.captures.enrich_all([(job, enrich(job.capture))]))
 
         assert self._run(end()) == self._holds(job)
         if self._holds(job):
@@ -194,7 +194,7 @@ class Leases(RuleBasedStateMachine):
                 self._clock.advance(seconds=LEASE_S * 2 + 1)
                 for job in await self._claim(1000):
                     async with self._store.write(OWNER) as transaction:
-                        assert await transaction.captures.enrich(job, enrich(job.capture))
+                        assert await transaction.captures.enrich_all([(job, enrich(job.capture))])
             ids = [*self._finished, *self._until]
             async with self._store.read(OWNER) as transaction:
                 return {each.id: each.status for each in await transaction.captures.get(ids)}

@@ -28,7 +28,7 @@ _PAUSE_S = 0.03
 """Each step is taken when no capture has come for so long: whoever captures comes first."""
 _PATIENCE_S = 0.05
 """But a step waits for such a pause no longer than this, so that a steady stream is enriched as well."""
-_FINISH_MAX = 8
+_FINISH_MAX = 16
 """Captures finished in one transaction; a capture that comes meanwhile waits for its end."""
 _POLL_MAX_S = 30.0
 """Up to which the wait doubles while the database fails: its log is not to fill a disk that is full."""
@@ -140,13 +140,10 @@ class Worker:
         done[:] = [each for each in done if each[0].lease not in stored]
 
     async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:
-        enriched = []
-        async with self._store.write(owner) as transaction:
-            for job, found in finished:
-                if await transaction.captures.enrich(job, found):
-                    enriched.append(job.capture)
-                else:
-                    _log.info("worker.lease_lost", capture=job.capture.id)
+        stored = set(await self._store.enrich(owner, finished))
+        enriched = [job.capture for job, _ in finished if job.capture.id in stored]
+        if len(enriched) < len(finished):
+            _log.info("worker.leases_lost", captures=len(finished) - len(enriched))
         captures = tuple(capture.id for capture in enriched)
         projects = tuple({capture.project for capture in enriched if capture.project})
         self._announce(Change(owner, captures, projects))

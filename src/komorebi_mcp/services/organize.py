@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from komorebi_mcp.domain.captures import Capture, CaptureUpdate
+from komorebi_mcp.domain.captures import CaptureOverview, CaptureUpdate
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.projects import Project, ProjectUpdate
@@ -16,7 +16,7 @@ from komorebi_mcp.storage.store import Store
 class UpdateResult(Model):
     """The captures as they are now."""
 
-    captures: tuple[Capture, ...]
+    captures: tuple[CaptureOverview, ...]
     changed: int
     missing: tuple[str, ...]
 
@@ -58,13 +58,8 @@ class Organize:
             content, redactions = await admit(change.content, secrets=self._secrets)
             change = change.model_copy(update={"content": content, "redactions": redactions})
         async with self._store.write(owner) as transaction:
-            before = await transaction.captures.get(wanted)
+            before = await transaction.captures.overviews(wanted)
             missing = not_there(wanted, before)
-            if change.content is not None and before[0].passage is not None:
-                raise InvalidInput(
-                    "This capture is a passage of a longer text, whose content stays as it is. "
-                    "Call capture with the new text, and forget_captures for the old one."
-                )
             changed = await transaction.captures.update(wanted, change)
         self._announce(_change(owner, [*before, *changed]))
         return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
@@ -79,7 +74,7 @@ class Organize:
         """
         wanted = list(dict.fromkeys(ids))
         async with self._store.write(owner) as transaction:
-            before = await transaction.captures.get(wanted)
+            before = await transaction.captures.overviews(wanted)
             missing = not_there(wanted, before)
             passages = await transaction.captures.passages(wanted)
             doomed = dict.fromkeys([*wanted, *(passage.id for passage in passages)])
@@ -124,7 +119,7 @@ class Organize:
         return project
 
 
-def _change(owner: str, captures: Sequence[Capture]) -> Change:
+def _change(owner: str, captures: Sequence[CaptureOverview]) -> Change:
     return Change(
         owner,
         captures=tuple({capture.id for capture in captures}),

@@ -20,7 +20,7 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, SearchQuery
-from komorebi_mcp.storage import changes, intake, search
+from komorebi_mcp.storage import changes, findings, intake, search
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
@@ -48,6 +48,10 @@ class CaptureRepository:
     async def get(self, ids: Sequence[str]) -> list[Capture]:
         """Those that exist, in the order of `ids`."""
         return await self._session.run(lambda connection: _get(self._bind(connection), ids))
+
+    async def overviews(self, ids: Sequence[str]) -> list[CaptureOverview]:
+        """Those that exist, without their contents, in the order of `ids`."""
+        return await self._session.run(lambda connection: _overviews(self._bind(connection), ids))
 
     async def passages(self, ids: Sequence[str]) -> list[PassageSize]:
         """The passages, in order, of each text whose first passage is among `ids`."""
@@ -113,20 +117,21 @@ class CaptureRepository:
         """How many fit, copies included."""
         return await self._session.run(lambda connection: _count(self._bind(connection), where))
 
-    async def update(self, ids: Sequence[str], change: CaptureUpdate) -> list[Capture]:
+    async def update(self, ids: Sequence[str], change: CaptureUpdate) -> list[CaptureOverview]:
         """Changes those that exist, and returns them as they are now, in the order of `ids`.
 
         New content sends a capture back to the inbox. A new title, project or set of tags has it indexed
         again in the background, whatever its status.
 
         Raises:
-            InvalidInput: A capture would carry too many tags; nothing was changed.
+            InvalidInput: A capture would carry too many tags, or is a passage and would get another content;
+                nothing was changed.
         """
 
-        def carry_out(connection: Connection) -> list[Capture]:
+        def carry_out(connection: Connection) -> list[CaptureOverview]:
             rows = self._bind(connection)
             changes.update(rows, ids, change)
-            return _get(rows, ids)
+            return _overviews(rows, ids)
 
         return await self._session.run(carry_out)
 
@@ -137,12 +142,15 @@ class CaptureRepository:
         """
         return await self._session.run(lambda connection: changes.forget(self._bind(connection), ids))
 
-    async def enrich(self, job: Job, found: Enrichment) -> bool:
-        """Stores what the background found and ends the job; moves the capture on from the inbox.
+    async def enrich_all(self, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
+        """Stores what the background found, ends those jobs and moves their captures on from the inbox.
 
-        False, and nothing written, where the lease is no longer the job's or the capture is gone or changed.
+        The ids of the captures it was stored for: not those whose lease is no longer the job's, nor those
+        that are gone or changed.
         """
-        return await self._session.run(lambda connection: changes.enrich(self._bind(connection), job, found))
+        return await self._session.run(
+            lambda connection: findings.store_all(self._bind(connection), finished)
+        )
 
 
 def _get(rows: Rows, ids: Sequence[str]) -> list[Capture]:
@@ -153,6 +161,15 @@ def _get(rows: Rows, ids: Sequence[str]) -> list[Capture]:
         )
         for capture in whole(rows.connection, rows.run(statement).all(), rows=rows):
             found[capture.id] = capture
+    return [found[capture_id] for capture_id in dict.fromkeys(ids) if capture_id in found]
+
+
+def _overviews(rows: Rows, ids: Sequence[str]) -> list[CaptureOverview]:
+    found: dict[str, CaptureOverview] = {}
+    for some in batches(canonical(ids)):
+        statement = rows.select(*OVERVIEW, of=captures).select_from(WITH_PROJECT)
+        there = rows.run(statement.where(among(captures.c.id, some))).all()
+        found |= {capture.id: capture for capture in overviews(rows, there)}
     return [found[capture_id] for capture_id in dict.fromkeys(ids) if capture_id in found]
 
 

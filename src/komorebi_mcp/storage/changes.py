@@ -1,18 +1,17 @@
-"""Changing, forgetting and enriching captures that are there."""
+"""Changing and forgetting captures that are there."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Column, case, literal
 
-from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Enrichment, Status
-from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Status
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.storage import index, leaves
+from komorebi_mcp.storage import findings, index, leaves
 from komorebi_mcp.storage.duplicates import fingerprint, settle
 from komorebi_mcp.storage.intake import ensure_projects, provisional_title, touch_projects
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical
-from komorebi_mcp.storage.tables import capture_tags, captures, entities
+from komorebi_mcp.storage.tables import capture_tags, captures
 from komorebi_mcp.text.snippets import head
 
 _REQUEUED: dict[str, Any] = {"attempts": 0, "lease": None, "failure": None}
@@ -21,6 +20,11 @@ _REQUEUED: dict[str, Any] = {"attempts": 0, "lease": None, "failure": None}
 def update(rows: Rows, ids: Sequence[str], change: CaptureUpdate) -> None:
     """Applies the change to those captures that exist; all but a title also to the passages behind them."""
     found = _rows_of(rows, ids)
+    if change.content is not None and any(row.group_id is not None for row in found):
+        raise InvalidInput(
+            "This capture is a passage of a longer text, whose content stays as it is. "
+            "Call capture with the new text, and forget_captures for the old one."
+        )
     _apply(rows, found, change)
     _apply(rows, _following(rows, found), change.model_copy(update={"title": None}))
 
@@ -39,9 +43,7 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
         touched.add(values["project_id"])
         index.move(rows, seqs, values["project_id"])
     if change.content is not None:
-        index.drop(rows, seqs)
-        for some in batches(seqs):
-            rows.run(rows.delete(entities).where(among(entities.c.seq, some)))
+        findings.drop(rows, seqs)
     for some in batches(seqs):
         rows.run(rows.update(captures).where(among(captures.c.seq, some)).values(values))
     if change.status is Status.COMPACTED:
@@ -140,60 +142,15 @@ def forget(rows: Rows, ids: Sequence[str]) -> list[str]:
     found = _rows_of(rows, ids)
     found += _following(rows, found)
     seqs = [row.seq for row in found]
-    index.drop(rows, seqs)
+    findings.drop(rows, seqs)
     leaves.release(rows, seqs)
-    for table in (capture_tags, entities, captures):
+    for table in (capture_tags, captures):
         for some in batches(seqs):
             rows.run(rows.delete(table).where(among(table.c.seq, some)))
     settle(rows, {(row.project_id, row.fingerprint) for row in found})
     touch_projects(rows, (row.project_id for row in found))
     gone = {row.id for row in found}
     return [capture_id for capture_id in dict.fromkeys(ids) if capture_id in gone]
-
-
-def enrich(rows: Rows, job: Job, found: Enrichment) -> bool:
-    """Stores what was found; False, and nothing written, where the lease is no longer the job's."""
-    row = captures.c
-    held = (row.id == job.capture.id, row.lease == job.lease)
-    columns = (row.seq, row.project_id, row.status, row.tokens)
-    capture = rows.run(rows.select(*columns, of=captures).where(*held).with_for_update()).first()
-    if capture is None:
-        return False
-    values: dict[str, Any] = {
-        "title": case((row.title_given, row.title), else_=literal(found.title)),
-        "tokens": found.tokens,
-        "language": found.language,
-        "keywords": list(found.keywords),
-        "updated_at": rows.clock(),
-        "due_at": None,
-        **_REQUEUED,
-    }
-    if capture.status == Status.INBOX:
-        values["status"] = Status.PROCESSED.value
-    elif capture.status == Status.COMPACTED and capture.tokens is None and capture.project_id is not None:
-        # It was imported as covered by a summary that is still to be made here.
-        leaves.place(rows, capture.project_id, [capture.seq])
-    rows.run(rows.update(captures).where(*held).values(values))
-    if capture.tokens is not None:
-        # It had been enriched before.
-        rows.run(rows.delete(entities).where(entities.c.seq == capture.seq))
-        index.drop(rows, [capture.seq])
-    rows.insert(
-        entities,
-        [
-            {
-                "seq": capture.seq,
-                "position": position,
-                "type": entity.type.value,
-                "value": entity.value,
-                "start": entity.start,
-                "end": entity.end,
-            }
-            for position, entity in enumerate(found.entities)
-        ],
-    )
-    index.put(rows, capture.seq, capture.project_id, found)
-    return True
 
 
 def _rows_of(rows: Rows, ids: Sequence[str]) -> list[AnyRow]:

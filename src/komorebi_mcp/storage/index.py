@@ -1,8 +1,9 @@
 """Rows of the full-text index."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 from komorebi_mcp.domain.captures import Enrichment
 from komorebi_mcp.storage.owned import Rows, among, batches
@@ -32,21 +33,26 @@ def project_token(project_id: int | None) -> str:
     return f"p{project_id or 0}"
 
 
-def put(rows: Rows, seq: int, project_id: int | None, found: Enrichment) -> None:
-    """Adds the capture to the index, where it must not be yet."""
+def put(rows: Rows, found: Iterable[tuple[int, int | None, Enrichment]]) -> None:
+    """Adds captures, each with its project, to the index, where they must not be yet."""
+    is_postgres = rows.connection.dialect.name == "postgresql"
+    rows.insert(capture_index, [_entry(rows.owner, *each, with_vector=is_postgres) for each in found])
+
+
+def _entry(
+    owner: str, seq: int, project_id: int | None, found: Enrichment, *, with_vector: bool
+) -> dict[str, Any]:
     kept, kept_meta = capped(found.terms), capped(found.meta_terms)
-    row = {
+    entry = {
         "seq": seq,
         "terms": " ".join(kept),
         "meta": " ".join(kept_meta),
-        "scope": scope(rows.owner, project_id),
+        "scope": scope(owner, project_id),
         "length": len(kept) + len(kept_meta),
         "asks": found.asks,
         "tells_when": found.tells_when,
     }
-    if rows.connection.dialect.name == "postgresql":
-        row["vector"] = _vector(kept, kept_meta)
-    rows.insert(capture_index, [row])
+    return {**entry, "vector": _vector(kept, kept_meta)} if with_vector else entry
 
 
 def drop(rows: Rows, seqs: Sequence[int]) -> None:
@@ -63,6 +69,9 @@ def move(rows: Rows, seqs: Sequence[int], project_id: int | None) -> None:
 
 def capped(terms: Sequence[str]) -> list[str]:
     """The terms up to where the index would take no more."""
+    if len(terms) <= TERMS_MAX and 4 * sum(map(len, terms)) + 8 * len(terms) <= _VECTOR_BYTES_MAX:
+        # It could not be too much even if each were another one, in four bytes a character.
+        return list(terms)
     counts: dict[str, int] = {}
     spent_bytes = 0
     for place, term in enumerate(terms):

@@ -70,6 +70,11 @@ class Rows:
         """Runs a statement that was made ahead of time with `of_owner`."""
         return self.connection.execute(statement, {"the_owner": self.owner, **parameters})
 
+    def run_ready_for_each(self, statement: Executable, parameters: Sequence[dict[str, Any]]) -> None:
+        """Runs such a statement once for each set of parameters, in one go; nothing where there are none."""
+        if parameters:
+            self.connection.execute(statement, [{"the_owner": self.owner, **each} for each in parameters])
+
 
 def of_owner(table: FromClause) -> ColumnElement[bool]:
     """The condition that names the owner later, for statements made once and run by `Rows.run_ready`."""

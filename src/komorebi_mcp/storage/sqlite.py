@@ -123,8 +123,8 @@ def make_engine(address: URL) -> Engine:
     return engine
 
 
-def make_intake_engine(address: URL) -> Engine:
-    """A synchronous engine with one connection, for `Store.take_in`.
+def make_one_step_engine(address: URL) -> Engine:
+    """A synchronous engine with one connection, for transactions that are one step in one thread.
 
     Where another process writes, it asks again every other millisecond. SQLite's own waiting sleeps for up to
     100 ms at a time, so that of several busy processes one is passed over for a second and more.

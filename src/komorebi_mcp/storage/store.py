@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
 from sqlalchemy import Connection, Engine, select
@@ -12,10 +12,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from komorebi_mcp.domain.captures import CaptureCreate, Receipt
+from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
 from komorebi_mcp.domain.clock import Clock, utc_now
+from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.errors import ConfigError, StorageCorrupt
-from komorebi_mcp.storage import intake, postgres, sqlite
+from komorebi_mcp.storage import findings, intake, postgres, sqlite
 from komorebi_mcp.storage.captures import CaptureRepository
 from komorebi_mcp.storage.completions import CompletionRepository
 from komorebi_mcp.storage.cursors import CursorSigner
@@ -29,6 +30,8 @@ from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
 from komorebi_mcp.storage.tokens import TokenRepository
+
+T = TypeVar("T")
 
 
 class Transaction:
@@ -56,12 +59,12 @@ class Store:
         key: bytes,
         clock: Clock,
         *,
-        intake_engine: Engine | None = None,
+        one_step_engine: Engine | None = None,
         header: sqlite.Header | None = None,
     ) -> None:
         self.dialect = engine.dialect.name
         self._engine = engine
-        self._intake = intake_engine
+        self._one_step = one_step_engine
         self._header = header
         self._clock = clock
         self._cursors = CursorSigner(key)
@@ -91,24 +94,39 @@ class Store:
         Raises:
             StorageError: Nothing was stored.
         """
-        if self._intake is None:
-            async with self.write(owner) as transaction:
-                receipts = await transaction.captures.add_all(items)
+        return await self._at_once(owner, partial(intake.add_all, items=items))
+
+    async def enrich(self, owner: str, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
+        """Stores what was found out, in a transaction of its own, as `CaptureRepository.enrich_all`.
+
+        On SQLite it is one step in one thread, like `take_in`.
+
+        Raises:
+            StorageError: Nothing was stored.
+        """
+        return await self._at_once(owner, partial(findings.store_all, finished=finished))
+
+    async def _at_once(self, owner: str, work: Callable[[Rows], T]) -> T:
+        """What `work` returns, its transaction committed."""
+        if self._one_step is None:
+            async with self._session(write=True, owner=owner, opening=self._opening(owner)) as session:
+                done = await session.run(lambda connection: work(self._rows(connection, owner=owner)))
         else:
-            take_in = partial(_take_in, self._intake, partial(self._rows, owner=owner), items)
+            step = partial(_one_step, self._one_step, partial(self._rows, owner=owner), work)
             async with self._writer:
                 with CancelScope(shield=True):
-                    receipts = await to_thread.run_sync(take_in)
-        return receipts
+                    done = await to_thread.run_sync(step)
+        return done
 
     @asynccontextmanager
     async def _transaction(self, owner: str, *, write: bool) -> AsyncIterator[Transaction]:
-        opening = _nothing
-        if write and self.dialect == "postgresql":
-            opening = partial(postgres.lock_owner, owner=owner)
+        opening = self._opening(owner) if write else _nothing
         bind = partial(self._rows, owner=owner)
         async with self._session(write=write, owner=owner, opening=opening) as session:
             yield Transaction(session, bind)
+
+    def _opening(self, owner: str) -> Callable[[Connection], None]:
+        return partial(postgres.lock_owner, owner=owner) if self.dialect == "postgresql" else _nothing
 
     def _rows(self, connection: Connection, *, owner: str) -> Rows:
         return Rows(connection, owner, self._clock, self._cursors)
@@ -161,14 +179,12 @@ class Store:
             await session.end(commit=write)
 
 
-def _take_in(
-    engine: Engine, bind: Callable[[Connection], Rows], items: Sequence[CaptureCreate]
-) -> list[Receipt]:
+def _one_step(engine: Engine, bind: Callable[[Connection], Rows], work: Callable[[Rows], T]) -> T:
     with storage_errors(), engine.connect() as connection:
         rows = bind(connection.execution_options(write=True))
         connection.execution_options(owner=rows.owner)
         with connection.begin():
-            return intake.add_all(rows, items)
+            return work(rows)
 
 
 def _nothing(_: Connection) -> None:
@@ -189,17 +205,17 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
     address, key = await to_thread.run_sync(_prepare, url)
     one_file = address.get_backend_name() == "sqlite"
     engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
-    intake_engine = sqlite.make_intake_engine(address) if one_file else None
+    one_step_engine = sqlite.make_one_step_engine(address) if one_file else None
     header = sqlite.Header(address) if one_file else None
     try:
-        yield Store(engine, key, clock, intake_engine=intake_engine, header=header)
+        yield Store(engine, key, clock, one_step_engine=one_step_engine, header=header)
     finally:
         if header is not None:
             header.close()
         with CancelScope(shield=True):
             await engine.dispose()
-            if intake_engine is not None:
-                await to_thread.run_sync(intake_engine.dispose)
+            if one_step_engine is not None:
+                await to_thread.run_sync(one_step_engine.dispose)
 
 
 def _prepare(url: str) -> tuple[URL, bytes]:

@@ -126,7 +126,8 @@ def _code(text: str) -> Iterator[_Found]:
         start, before = match.start(), len(token)
         token = token.lstrip(":-+@")
         start += before - len(token)
-        if len(token) < 2:
+        # Most tokens are plain words, which none of these forms can be.
+        if len(token) < 2 or (token.isalpha() and token[1:].islower()):
             continue
         if _FILE.fullmatch(token) or _PATH.fullmatch(token) or _CALL.fullmatch(token):
             yield EntityType.CODE_REF, start, start + len(token)

@@ -34,7 +34,10 @@ def find_keywords(content: str, *, most: int = 8) -> tuple[str, ...]:
 
     def weight(key: str) -> tuple[float, int]:
         form = max(forms[key], key=lambda word: forms[key][word])
-        bonus = 1.0 + 0.5 * (any(c.isupper() for c in form[1:]) or "_" in form) + 0.4 * form[:1].isupper()
+        rest = form[1:]
+        # islower alone settles most words at a fraction of the cost.
+        inner = "_" in form or (not rest.islower() and any(c.isupper() for c in rest))
+        bonus = 1.0 + 0.5 * inner + 0.4 * form[:1].isupper()
         early = 1.0 + 0.5 / (1.0 + first_at[key] / 20)
         return bonus * early * (1.0 + log(counts[key])) * min(1.0, 0.6 + len(key) / 15), -first_at[key]
 
@@ -43,7 +46,7 @@ def find_keywords(content: str, *, most: int = 8) -> tuple[str, ...]:
 
 
 def _tells(word: str, folded: str) -> bool:
-    if not any(char.isalpha() for char in word):
+    if not word.isalpha() and not any(char.isalpha() for char in word):
         return False
     if folded in STOP_WORDS or folded in ASKING_WORDS or folded in TALK_WORDS:
         return False

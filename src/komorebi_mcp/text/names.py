@@ -18,6 +18,7 @@ _COMMON_STARTS = frozenset(
     changed removed
     """.split()  # noqa: SIM905 - a table of words
 )
+_NO_NAMES = STOP_WORDS | _COMMON_STARTS | ASKING_WORDS
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
@@ -51,12 +52,7 @@ def _without_possessive(word: str) -> str:
 
 def _may_name(word: str) -> bool:
     folded = _without_possessive(word).casefold()
-    return (
-        len(folded) > 1
-        and folded not in STOP_WORDS
-        and folded not in _COMMON_STARTS | ASKING_WORDS
-        and "'" not in folded[:2]
-    )
+    return len(folded) > 1 and folded not in _NO_NAMES and "'" not in folded[:2]
 
 
 def _starts_sentence(text: str, start: int) -> bool:
