@@ -300,3 +300,29 @@ def test_an_import_tells_each_refused_row_and_waits_when_told_to(komorebi: Komor
     statuses = {capture["status"] for capture in komorebi("list", "--json").json["captures"]}
     assert statuses <= {"processed", "compacted"}
     assert komorebi("import", str(file)).out == "0 captures imported, 2 known, 1 refused\n"
+
+
+def test_a_timeline_is_drawn_with_its_pauses(komorebi: Komorebi, tmp_path: Path) -> None:
+    days = {"2026-01-05": 2, "2026-01-07": 1, "2026-02-20": 4}
+    rows = [
+        {"content": f"{day} {n}", "created_at": f"{day}T12:00:00"}
+        for day, many in days.items()
+        for n in range(many)
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    komorebi("import", str(file))
+    drawn = komorebi("timeline").out.splitlines()
+    assert [line.split()[0] for line in drawn] == [
+        "2026-01-05",
+        "2026-01-06",
+        "2026-01-07",
+        "⋮",
+        "2026-02-20",
+        "7",
+    ]
+    assert [line.count("█") for line in drawn] == [30, 0, 15, 0, 60, 0]
+    months = komorebi("timeline", "--bucket", "month", "--json").json
+    assert [bucket["count"] for bucket in months["buckets"]] == [3, 4]
+    assert komorebi("timeline", "--project", "nowhere").status == 1
+    assert komorebi("timeline", "--since", "soon").status == 2

@@ -14,8 +14,8 @@ from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.text.tokens import estimate_tokens
 from support.connections import ERAS, MODES, open_client
 
-TOOLS_TOKENS_MAX = 2_250
-"""Leaves room for the tools still to come under the 3,000 of the design."""
+TOOLS_TOKENS_MAX = 2_999
+"""The design promises fewer than 3,000."""
 
 
 @pytest.mark.parametrize("mode", MODES)

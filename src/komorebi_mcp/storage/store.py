@@ -26,6 +26,7 @@ from komorebi_mcp.storage.migrate import migrate
 from komorebi_mcp.storage.owned import Rows
 from komorebi_mcp.storage.projects import ProjectRepository
 from komorebi_mcp.storage.pyramid import PyramidRepository
+from komorebi_mcp.storage.recall import RecallRepository
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
@@ -43,6 +44,7 @@ class Transaction:
         self.summaries = SummaryRepository(session, bind)
         self.pyramid = PyramidRepository(session, bind)
         self.completions = CompletionRepository(session, bind)
+        self.recall = RecallRepository(session, bind)
 
 
 class Store:

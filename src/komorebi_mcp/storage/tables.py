@@ -84,9 +84,10 @@ captures = Table(
     # The last column, so that lists need not read past a long text to reach the others.
     Column("content", ExactText, nullable=False),
     UniqueConstraint("owner", "key"),
-    Index(None, "owner", "created_at", "seq"),
+    # What follows their `seq` is for counting over time, which then reads the index alone.
+    Index("ix_captures_in_time", "owner", "created_at", "seq", "kind", "status", "chars"),
     Index(None, "owner", "status", "created_at", "seq"),
-    Index(None, "owner", "project_id", "created_at", "seq"),
+    Index("ix_captures_of_project", "owner", "project_id", "created_at", "seq", "kind", "status", "chars"),
     Index(None, "owner", "fingerprint", "project_id"),
     Index(None, "owner", "seq"),
     # These are partial, on `tokens IS NULL`, `due_at IS NOT NULL`, `failure IS NOT NULL`, `group_id IS NOT

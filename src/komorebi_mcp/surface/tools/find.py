@@ -49,7 +49,7 @@ class Filters(Model):
     status: Status | None = None
     kind: Kind | None = None
     tags: Annotated[ListedTags, Field(description="All of these")] = ()
-    since: Annotated[Since | None, Field(description="ISO 8601, or words such as last week")] = None
+    since: Annotated[Since | None, Field(description="ISO 8601 or words (last week)")] = None
     until: Until | None = None
 
     def where(self, *, source: str | None = None) -> CaptureFilter:

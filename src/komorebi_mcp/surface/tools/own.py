@@ -8,6 +8,7 @@ from komorebi_mcp.surface.tools.organize import FORGET_CAPTURES, UPDATE_CAPTURES
 from komorebi_mcp.surface.tools.projects import LIST_PROJECTS, UPDATE_PROJECT
 from komorebi_mcp.surface.tools.record import Tool
 from komorebi_mcp.surface.tools.summarize import SUMMARIZE
+from komorebi_mcp.surface.tools.timeline import TIMELINE
 
 OWN_TOOLS: Final[dict[str, Tool[Any]]] = {
     tool.name: tool
@@ -21,5 +22,6 @@ OWN_TOOLS: Final[dict[str, Tool[Any]]] = {
         SUMMARIZE,
         LIST_PROJECTS,
         UPDATE_PROJECT,
+        TIMELINE,
     )
 }

@@ -37,9 +37,9 @@ _TRIGGERS = (
 _STATISTICS = (
     ("captures", "sqlite_autoindex_captures_1", "1000000 1"),
     ("captures", "sqlite_autoindex_captures_2", "1000000 1000000 1"),
-    ("captures", "ix_captures_owner_created_at_seq", "1000000 1000000 2 1"),
+    ("captures", "ix_captures_in_time", "1000000 1000000 2 1 1 1 1"),
     ("captures", "ix_captures_owner_status_created_at_seq", "1000000 1000000 250000 2 1"),
-    ("captures", "ix_captures_owner_project_id_created_at_seq", "1000000 1000000 10000 2 1"),
+    ("captures", "ix_captures_of_project", "1000000 1000000 10000 2 1 1 1 1"),
     ("captures", "ix_captures_owner_fingerprint_project_id", "1000000 1000000 2 1"),
     ("captures", "ix_captures_owner_seq", "1000000 1000000 1"),
     ("captures", "ix_captures_unindexed", "500 500 1"),
@@ -136,9 +136,10 @@ def _create_captures() -> None:
         sa.UniqueConstraint("owner", "key", name="uq_captures_owner_key"),
         sqlite_autoincrement=True,
     )
-    _index("captures", "owner", "created_at", "seq")
+    counted = ("kind", "status", "chars")
+    _index("captures", "owner", "created_at", "seq", *counted, name="ix_captures_in_time")
     _index("captures", "owner", "status", "created_at", "seq")
-    _index("captures", "owner", "project_id", "created_at", "seq")
+    _index("captures", "owner", "project_id", "created_at", "seq", *counted, name="ix_captures_of_project")
     _index("captures", "owner", "fingerprint", "project_id")
     _index("captures", "owner", "seq")
     _index("captures", "owner", "seq", name="ix_captures_unindexed", where="tokens IS NULL")

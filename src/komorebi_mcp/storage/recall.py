@@ -1,0 +1,111 @@
+"""What one owner has done lately: counts over time."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, func
+
+from komorebi_mcp.domain.timeline import TOP_MAX, Bucket, BucketCount, Timeline, bounds
+from komorebi_mcp.errors import NotFound
+from komorebi_mcp.storage.owned import Rows, equals
+from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.tables import captures, projects
+
+
+class RecallRepository:
+    """The recent past of one owner, within one transaction."""
+
+    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+        self._session = session
+        self._bind = bind
+
+    async def timeline(
+        self,
+        *,
+        project: str | None,
+        bucket: Bucket,
+        since: datetime | None,
+        until: datetime | None,
+        zone: tzinfo,
+        buckets_max: int,
+    ) -> Timeline:
+        """Counts of the captures in the window, by the latest buckets that hold any.
+
+        Raises:
+            NotFound: No project has that name.
+        """
+
+        def count(connection: Connection) -> Timeline:
+            rows = self._bind(connection)
+            scope = rows.mine(captures)
+            if project is not None:
+                scope = and_(scope, captures.c.project_id == _project_id(rows, project))
+            return _timeline(rows, _Window(scope, since, until), bucket, zone, buckets_max)
+
+        return await self._session.run(count)
+
+
+def _project_id(rows: Rows, name: str) -> int:
+    found = rows.run(rows.select(projects.c.id, of=projects).where(equals(projects.c.name, name))).scalar()
+    if found is None:
+        raise NotFound("No project has that name. Call list_projects for the names there are.")
+    return int(found)
+
+
+class _Window(NamedTuple):
+    """Captures in scope between two moments."""
+
+    scope: ColumnElement[bool]
+    since: datetime | None
+    until: datetime | None
+
+    def part(self, start: datetime | None, end: datetime) -> "_Window":
+        since = max(start, self.since) if start and self.since else start or self.since
+        return _Window(self.scope, since, min(end, self.until) if self.until else end)
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        # At most one bound on either side: of two, SQLite seeks by the first, be it the looser one.
+        bounded = [] if self.since is None else [captures.c.created_at >= self.since]
+        bounded += [] if self.until is None else [captures.c.created_at < self.until]
+        return and_(self.scope, *bounded)
+
+
+def _timeline(rows: Rows, window: _Window, bucket: Bucket, zone: tzinfo, buckets_max: int) -> Timeline:
+    """Every statement reads one index in its order and nothing of the captures themselves."""
+    row = captures.c
+    total = int(rows.run(rows.select(func.count(), of=captures).where(window.condition)).scalar_one())
+    newest = rows.select(row.created_at, of=captures).order_by(row.created_at.desc(), row.seq.desc()).limit(1)
+    shown: list[BucketCount] = []
+    latest = rows.run(newest.where(window.condition)).scalar()
+    while latest is not None and len(shown) < buckets_max:
+        start, end = bounds(latest, bucket, zone)
+        shown.append(_bucket(rows, window.part(start, end).condition, start, zone))
+        latest = rows.run(newest.where(window.part(None, start).condition)).scalar()
+    omitted = total - sum(each.count for each in shown)
+    return Timeline(buckets=tuple(reversed(shown)), total=total, omitted=omitted)
+
+
+def _bucket(rows: Rows, within: ColumnElement[bool], start: datetime, zone: tzinfo) -> BucketCount:
+    row = captures.c
+    counts = rows.select(row.kind, row.status, func.count().label("held"), of=captures).where(within)
+    by_kind: Counter[str] = Counter()
+    by_status: Counter[str] = Counter()
+    for kind, status, held in rows.run(counts.group_by(row.kind, row.status)):
+        by_kind[kind] += held
+        by_status[status] += held
+    longest = rows.select(row.seq, of=captures).where(within).order_by(row.chars.desc(), row.seq)
+    seqs = list(rows.run(longest.limit(TOP_MAX)).scalars())
+    ids = {
+        each.seq: each.id
+        for each in rows.run(rows.select(row.seq, row.id, of=captures).where(row.seq.in_(seqs)))
+    }
+    return BucketCount(
+        start=start.astimezone(zone),
+        count=by_kind.total(),
+        by_kind=dict(by_kind.most_common()),
+        by_status=dict(by_status.most_common()),
+        top=tuple(ids[seq] for seq in seqs),
+    )
