@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import partial
 from importlib.metadata import version
 
 import anyio
@@ -25,6 +26,7 @@ from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.summarize import Summarize
+from komorebi_mcp.services.trust import Trust
 from komorebi_mcp.services.watch import Watch
 from komorebi_mcp.settings import Settings, environment, local_zone
 from komorebi_mcp.storage.store import Store, open_store
@@ -50,6 +52,7 @@ class App:
     organize: Organize
     summarize: Summarize
     aggregate: Aggregate
+    trust: Trust
     passages: Passages
     exchange: Exchange
     start_enriching: Callable[[], object]
@@ -73,11 +76,11 @@ async def open_app(
         StorageError: The database cannot be opened.
         ConfigError: A setting is wrong. A wrong upstream is not an error: it is reported and left out.
     """
-    upstreams_config = load_upstreams(settings.upstreams, environment=environment())
+    load = partial(load_upstreams, settings.upstreams, environment=environment())
     async with (
         open_store(settings.database_url, clock=clock) as store,
         anyio.create_task_group() as background,
-        open_upstreams(upstreams_config) as upstreams,
+        open_upstreams(load(), keeper=(trust := Trust(store, clock=clock))) as upstreams,
     ):
         events = Events()
         compact = Compact(store, announce=events.publish)
@@ -111,7 +114,8 @@ async def open_app(
             complete=Complete(store),
             organize=Organize(store, secrets=settings.secrets, announce=announce),
             summarize=Summarize(store),
-            aggregate=Aggregate(upstreams),
+            aggregate=Aggregate(upstreams, load),
+            trust=trust,
             passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
             start_enriching=enriching.set,

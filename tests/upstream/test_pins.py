@@ -1,14 +1,16 @@
 """Pins: any change that matters is seen, and no other one raises an alarm."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from komorebi_mcp.domain.pins import Pin, PinKey
 from komorebi_mcp.upstream.offers import Kind, Offer
-from komorebi_mcp.upstream.pins import INSTRUCTIONS, Pin, canonical, judge, pinned_forms
+from komorebi_mcp.upstream.pins import INSTRUCTIONS, canonical, judge, pinned_forms
 
 TOOL: dict[str, Any] = {
     "name": "send",
@@ -36,8 +38,12 @@ def offer(
     return Offer({Kind.TOOL: (tool,), Kind.PROMPT: (prompt,)}, instructions)
 
 
+def pin(key: PinKey, form: str) -> Pin:
+    return Pin(upstream="a", kind=key[0], name=key[1], definition=form, seen=1, pinned_at=datetime.now(UTC))
+
+
 def changed(later: Offer) -> set[tuple[str, str]]:
-    pins = {key: Pin(key, form, 1) for key, form in pinned_forms(offer()).items()}
+    pins = {key: pin(key, form) for key, form in pinned_forms(offer()).items()}
     return set(judge(pins, pinned_forms(later), "quarantine").held)
 
 
@@ -78,7 +84,7 @@ def test_what_means_the_same_raises_no_alarm(same: dict[str, Any]) -> None:
 
 
 def test_a_policy_decides_what_a_change_costs() -> None:
-    pins = {key: Pin(key, "old", 1) for key in pinned_forms(offer())}
+    pins = {key: pin(key, "old") for key in pinned_forms(offer())}
     told = {policy: judge(pins, pinned_forms(offer()), policy) for policy in ("quarantine", "warn", "allow")}
     assert {policy: (len(each.changed), len(each.held)) for policy, each in told.items()} == {
         "quarantine": (3, 3),

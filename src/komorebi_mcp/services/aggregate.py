@@ -1,19 +1,33 @@
 """Aggregate: the tools of other MCP servers, behind this one."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import anyio
+import structlog
+
+from komorebi_mcp.errors import StorageError
 from komorebi_mcp.upstream.catalogue import readable
+from komorebi_mcp.upstream.config import UpstreamsConfig
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.session import OnProgress
 from komorebi_mcp.upstream.status import Era, UpstreamStatus
+
+LOOK_S = 1.0
+"""How often to look whether the file, the pins or an upstream's state are different."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Aggregate:
     """What the surface and the command line ask of the upstreams."""
 
-    def __init__(self, upstreams: Upstreams) -> None:
+    def __init__(self, upstreams: Upstreams, load: Callable[[], UpstreamsConfig] | None = None) -> None:
+        """`load` reads the upstreams file again, for `follow`."""
         self._upstreams = upstreams
+        self._load = load
+        self._state_listeners: list[Callable[[], None]] = []
 
     @property
     def enabled(self) -> bool:
@@ -32,6 +46,37 @@ class Aggregate:
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls `listener` whenever the tools change, until the function returned is called."""
         return self._upstreams.on_change(listener)
+
+    def on_state(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Calls `listener` when `status` has something else to say; only while `follow` runs."""
+        self._state_listeners.append(listener)
+        return lambda: self._state_listeners.remove(listener)
+
+    async def follow(self, *, look_s: float = LOOK_S) -> None:
+        """Takes up what others change: the upstreams file, and what is trusted; until cancelled."""
+        path = self._upstreams.path
+        taken_up = before = await _stamp(path)
+        told = self._told()
+        while True:
+            await anyio.sleep(look_s)
+            stamp = await _stamp(path)
+            try:
+                # Once it is the same twice, since a file is seldom written in one go.
+                if stamp != taken_up and stamp == before and self._load is not None:
+                    await self._upstreams.take_up(await anyio.to_thread.run_sync(self._load))
+                    taken_up = stamp
+                await self._upstreams.recheck()
+            except StorageError as error:
+                _log.warning("upstreams.not_followed", error=str(error))
+            before = stamp
+            if (now := self._told()) != told:
+                told = now
+                for listener in tuple(self._state_listeners):
+                    listener()
+
+    def _told(self) -> list[UpstreamStatus]:
+        # Their latency is never twice the same, and no news.
+        return [status.model_copy(update={"p50_ms": None}) for status in self.status()]
 
     async def tools(self, *, era: Era | None = None) -> list[dict[str, Any]]:
         """Definitions as the upstreams gave them, under the names they appear by and in their order.
@@ -69,3 +114,12 @@ class Aggregate:
     def status(self) -> list[UpstreamStatus]:
         """How each entry of the upstreams file is doing."""
         return self._upstreams.status()
+
+
+async def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What is different once the file is; None where there is none."""
+    try:
+        found = await anyio.Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -31,6 +31,10 @@ from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
 from komorebi_mcp.storage.tokens import TokenRepository
+from komorebi_mcp.storage.upstreams import UpstreamRepository
+
+_UPSTREAMS = "\x1fupstreams"
+"""Locked as an owner is; no owner has that name."""
 
 T = TypeVar("T")
 
@@ -150,6 +154,16 @@ class Store:
         """A transaction over everybody's tokens."""
         async with self._session(write=write, owner=None, opening=_nothing) as session:
             yield TokenRepository(session)
+
+    @asynccontextmanager
+    async def upstreams(self, *, write: bool = False) -> AsyncIterator[UpstreamRepository]:
+        """A transaction over what is kept of the upstreams."""
+        opening = _nothing
+        if write and self.dialect == "postgresql":
+            # Two processes must not both be the first to see a tool.
+            opening = partial(postgres.lock_owner, owner=_UPSTREAMS)
+        async with self._session(write=write, owner=None, opening=opening) as session:
+            yield UpstreamRepository(session, self._clock)
 
     def tokens_version(self) -> int | None:
         """A number that differs once any process has made or revoked a token; None where nothing tells.

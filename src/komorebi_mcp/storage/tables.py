@@ -223,6 +223,33 @@ tokens = Table(
     Column("used_at", Instant),
 )
 
+# Not owned: every owner reaches the same upstreams.
+upstream_offers = Table(
+    "upstream_offers",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("reached", Text, nullable=False),
+    Column("era", Text, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("listed_at", Instant, nullable=False),
+)
+
+upstream_pins = Table(
+    "upstream_pins",
+    metadata,
+    # Whoever was seen first has the smaller one.
+    Column("seen", RowNumber, primary_key=True),
+    Column("upstream", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("offered", Text),
+    Column("pinned_at", Instant, nullable=False),
+    Column("offered_at", Instant),
+    UniqueConstraint("upstream", "kind", "name"),
+    sqlite_autoincrement=True,
+)
+
 OWNED = frozenset(
     {
         projects,

@@ -123,6 +123,7 @@ async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
         async with anyio.create_task_group() as beside:
             beside.start_soon(subscriptions.run)
             beside.start_soon(subscriptions.look_out)
+            beside.start_soon(app.aggregate.follow)
             yield KomorebiServer(app, subscriptions)
             beside.cancel_scope.cancel()
     finally:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from komorebi_mcp.errors import Quarantined
 from komorebi_mcp.upstream.config import UpstreamConfig
 from komorebi_mcp.upstream.names import bare_name, exposed_name, exposed_uri, is_reserved, prefix_in
-from komorebi_mcp.upstream.offers import Kind, Offer
+from komorebi_mcp.upstream.offers import NAME_CHARS_MAX, Kind, Offer
 from komorebi_mcp.upstream.pins import Verdict
 from komorebi_mcp.upstream.status import Era
 from komorebi_mcp.upstream.unseen import seen_in
@@ -117,7 +117,7 @@ def read_offer(upstream: UpstreamConfig, offer: Offer, verdict: Verdict | None =
             shown = ascii(original[:_SHOWN_CHARS])
             if original in found:
                 left_out.append(f"A second {kind.value} named {shown} was left out.")
-            elif not eras:
+            elif not eras or (kind in (Kind.TOOL, Kind.PROMPT) and len(original) > NAME_CHARS_MAX):
                 left_out.append(f"The {kind.value} {shown} was left out: its definition is not valid.")
             else:
                 seen = 0 if verdict is None else verdict.seen.get((_pin(kind), original), 0)

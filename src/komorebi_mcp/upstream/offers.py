@@ -13,6 +13,8 @@ from komorebi_mcp.upstream.session import Session
 
 ENTRIES_MAX = 5000
 """Of one kind."""
+NAME_CHARS_MAX = 200
+"""Of a tool or prompt, as the upstream has it; the specification asks for at most 128."""
 PAGES_MAX = 200
 PAGE_TIMEOUT_S = 30.0
 BESIDE_TIMEOUT_S = 10.0

@@ -9,16 +9,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
-from komorebi_mcp.upstream.config import UpstreamConfig
-from komorebi_mcp.upstream.offers import Kind, Offer
+from komorebi_mcp.domain.pins import Pin, PinKey
+from komorebi_mcp.upstream.config import TrustPolicy, UpstreamConfig
+from komorebi_mcp.upstream.offers import NAME_CHARS_MAX, Kind, Offer
 from komorebi_mcp.upstream.status import Era
 
-PinKind = Literal["tool", "prompt", "instructions"]
-Key = tuple[PinKind, str]
-"""Of what kind it is, and its name with the upstream; instructions have no name."""
-INSTRUCTIONS: Final[Key] = ("instructions", "")
+INSTRUCTIONS: Final[PinKey] = ("instructions", "")
 
 _PINNED: Final[Mapping[Kind, Sequence[str]]] = {
     Kind.TOOL: ("name", "title", "description", "inputSchema", "outputSchema", "annotations"),
@@ -29,25 +27,14 @@ _UNORDERED: Final = frozenset({"required"})
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """One definition as it was first seen or last trusted."""
-
-    key: Key
-    definition: str
-    """Canonical JSON; see `pinned_forms`."""
-    seen: int
-    """Greater for what was first seen later, across all upstreams."""
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the pins say of an offer."""
 
-    seen: Mapping[Key, int]
-    """Of everything ever pinned for the upstream, offered now or not; see `Pin.seen`."""
-    changed: frozenset[Key] = frozenset()
+    seen: Mapping[PinKey, int]
+    """`Pin.seen` of everything ever pinned for the upstream, offered now or not."""
+    changed: frozenset[PinKey] = frozenset()
     """What is no longer as it was pinned."""
-    held: frozenset[Key] = frozenset()
+    held: frozenset[PinKey] = frozenset()
     """Those of the changed that are held back."""
 
 
@@ -70,7 +57,7 @@ class Keeper(Protocol):
         """Keeps the offer, pins what is seen for the first time, and compares the rest."""
 
 
-def pinned_forms(offer: Offer) -> Mapping[Key, str]:
+def pinned_forms(offer: Offer) -> Mapping[PinKey, str]:
     """What is pinned of everything in the offer, as canonical JSON. Of two with one name, the first."""
     forms = dict(reversed([*_forms(offer)]))
     if offer.instructions:
@@ -78,15 +65,20 @@ def pinned_forms(offer: Offer) -> Mapping[Key, str]:
     return forms
 
 
-def judge(
-    pins: Mapping[Key, Pin], forms: Mapping[Key, str], policy: Literal["quarantine", "warn", "allow"]
-) -> Verdict:
+def judge(pins: Mapping[PinKey, Pin], forms: Mapping[PinKey, str], policy: TrustPolicy) -> Verdict:
     """What these pins say of definitions in these forms."""
     changed = frozenset(key for key, form in forms.items() if key in pins and pins[key].definition != form)
     return Verdict(
         seen={key: pin.seen for key, pin in pins.items()},
         changed=changed if policy != "allow" else frozenset(),
         held=changed if policy == "quarantine" else frozenset(),
+    )
+
+
+def reached(upstream: UpstreamConfig) -> str:
+    """A digest of where the upstream is, its secrets left out."""
+    return digest(
+        canonical([upstream.transport, upstream.command, upstream.args, upstream.url, upstream.cwd])
     )
 
 
@@ -100,11 +92,11 @@ def digest(form: str) -> str:
     return hashlib.sha256(form.encode()).hexdigest()[:16]
 
 
-def _forms(offer: Offer) -> Iterator[tuple[Key, str]]:
+def _forms(offer: Offer) -> Iterator[tuple[PinKey, str]]:
     for kind, fields in _PINNED.items():
         for definition in offer.entries.get(kind, ()):
             name = definition.get(kind.id_key) if isinstance(definition, dict) else None
-            if isinstance(name, str):
+            if isinstance(name, str) and len(name) <= NAME_CHARS_MAX:
                 pinned = {each: definition[each] for each in fields if definition.get(each) is not None}
                 yield (kind.value, name), canonical(pinned)  # type: ignore[misc]
 

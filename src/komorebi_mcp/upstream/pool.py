@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,7 +10,7 @@ import structlog
 
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.upstream.catalogue import Catalogue, Entry, quarantined
-from komorebi_mcp.upstream.config import UpstreamsConfig
+from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig
 from komorebi_mcp.upstream.link import CALL_WAIT_S, Link
 from komorebi_mcp.upstream.names import is_reserved, prefix_in
 from komorebi_mcp.upstream.offers import Kind
@@ -30,27 +31,84 @@ class Upstreams:
     """The upstreams of one process; made by `open_upstreams`."""
 
     def __init__(
-        self, config: UpstreamsConfig, keeper: Keeper | None, recalled: Mapping[str, Recalled]
+        self, config: UpstreamsConfig, keeper: Keeper | None, start: Callable[[Link], object]
     ) -> None:
+        """`start` runs a link in a task of its own."""
         self._config = config
+        self._keeper = keeper
+        self._start = start
         self._listeners: list[Callable[[], None]] = []
         self._merged: Catalogue | None = None
+        self._is_awake = False
         # One for all: what one upstream says may hold another one's secret.
-        secrets = Secrets(config.environment)
-        self.links = {
-            upstream.prefix: Link(
-                upstream,
-                config.environment,
-                secrets,
-                self._changed,
-                keeper=keeper,
-                recalled=recalled.get(upstream.name),
-            )
-            for upstream in config.upstreams
-        }
+        self._secrets = Secrets(config.environment)
+        self.links: dict[str, Link] = {}
+        """By their prefixes, in the order of the file."""
+
+    @property
+    def path(self) -> Path:
+        """Of the upstreams file."""
+        return self._config.path
+
+    async def take_up(self, config: UpstreamsConfig) -> None:
+        """Has the upstreams of this configuration and no others. A connection that can stay, stays.
+
+        A file that cannot be read at all leaves everything as it was, but for the problem.
+
+        Raises:
+            StorageError: The keeper cannot tell what is known of the new ones; nothing was changed.
+        """
+        if self.links and any(problem.upstream is None for problem in config.problems):
+            self._config = self._config.model_copy(update={"problems": config.problems})
+            return
+        links: dict[str, Link] = {}
+        fresh = [each for each in config.upstreams if not self._is_connected_as(each)]
+        recalled = await self._keeper.recall(fresh) if self._keeper and fresh else {}
+        for upstream in config.upstreams:
+            if upstream in fresh:
+                links[upstream.prefix] = self._open(upstream, recalled.get(upstream.name))
+            else:
+                links[upstream.prefix] = link = self.links[upstream.prefix]
+                if link.config != upstream:
+                    link.config = upstream
+                    await link.review()
+        for prefix, link in self.links.items():
+            if links.get(prefix) is not link:
+                link.stop()
+        self.links, self._config = links, config
+        self._changed()
+        if self._is_awake:
+            self.wake()
+
+    async def recheck(self) -> None:
+        """Compares what is held back with the pins again, in case somebody has accepted it meanwhile.
+
+        Raises:
+            StorageError: The pins cannot be read.
+        """
+        for link in tuple(self.links.values()):
+            if link.listing.held:
+                await link.review()
+
+    def _is_connected_as(self, upstream: UpstreamConfig) -> bool:
+        link = self.links.get(upstream.prefix)
+        return link is not None and upstream.reaches_like(link.config)
+
+    def _open(self, upstream: UpstreamConfig, recalled: Recalled | None) -> Link:
+        link = Link(
+            upstream,
+            self._config.environment,
+            self._secrets,
+            self._changed,
+            keeper=self._keeper,
+            recalled=recalled,
+        )
+        self._start(link)
+        return link
 
     def wake(self) -> None:
         """Starts connecting to what is not connected; returns at once."""
+        self._is_awake = True
         for link in self.links.values():
             link.want()
 
@@ -168,12 +226,10 @@ async def open_upstreams(
         _log.warning(
             "upstream.left_out", upstream=problem.upstream, line=problem.line, reason=problem.message
         )
-    recalled = await keeper.recall(config.upstreams) if keeper and config.upstreams else {}
-    upstreams = Upstreams(config, keeper, recalled)
     async with anyio.create_task_group() as tasks:
-        for link in upstreams.links.values():
-            tasks.start_soon(link.run)
+        upstreams = Upstreams(config, keeper, lambda link: tasks.start_soon(link.run))
         try:
+            await upstreams.take_up(config)
             yield upstreams
         finally:
             for link in upstreams.links.values():

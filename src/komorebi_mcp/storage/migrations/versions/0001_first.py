@@ -65,6 +65,8 @@ _STATISTICS = (
     ("summary_children", "ix_summary_children_child_id_owner", "100000 1 1"),
     ("tokens", "sqlite_autoindex_tokens_1", "100 1"),
     ("tokens", "sqlite_autoindex_tokens_2", "100 1"),
+    ("upstream_offers", "sqlite_autoindex_upstream_offers_1", "20 1"),
+    ("upstream_pins", "sqlite_autoindex_upstream_pins_1", "2000 100 90 1"),
 )
 
 
@@ -256,11 +258,36 @@ def _create_tokens() -> None:
     )
 
 
+def _create_upstreams() -> None:
+    op.create_table(
+        "upstream_offers",
+        sa.Column("upstream", sa.Text, primary_key=True),
+        sa.Column("reached", sa.Text, nullable=False),
+        sa.Column("era", sa.Text, nullable=False),
+        sa.Column("offer", sa.Text, nullable=False),
+        sa.Column("listed_at", Instant, nullable=False),
+    )
+    op.create_table(
+        "upstream_pins",
+        sa.Column("seen", RowNumber, primary_key=True),
+        sa.Column("upstream", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("definition", sa.Text, nullable=False),
+        sa.Column("offered", sa.Text),
+        sa.Column("pinned_at", Instant, nullable=False),
+        sa.Column("offered_at", Instant),
+        sa.UniqueConstraint("upstream", "kind", "name", name="uq_upstream_pins_upstream_kind_name"),
+        sqlite_autoincrement=True,
+    )
+
+
 def upgrade() -> None:
     _create_captures()
     _create_parts()
     _create_summaries()
     _create_tokens()
+    _create_upstreams()
     meta = op.create_table(
         "meta", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
     )
