@@ -30,6 +30,8 @@ from komorebi_mcp.services.trust import Trust
 from komorebi_mcp.services.watch import Watch
 from komorebi_mcp.settings import Settings, environment, local_zone
 from komorebi_mcp.storage.store import Store, open_store
+from komorebi_mcp.summarizers.openai import open_endpoint
+from komorebi_mcp.summarizers.writer import Writer
 from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.pool import open_upstreams
 
@@ -79,6 +81,7 @@ async def open_app(
     load = partial(load_upstreams, settings.upstreams, environment=environment())
     async with (
         open_store(settings.database_url, clock=clock) as store,
+        _open_writer(settings) as writer,
         anyio.create_task_group() as background,
         open_upstreams(load(), keeper=(trust := Trust(store, clock=clock))) as upstreams,
     ):
@@ -113,7 +116,7 @@ async def open_app(
             find=Find(store),
             complete=Complete(store),
             organize=Organize(store, secrets=settings.secrets, announce=announce),
-            summarize=Summarize(store),
+            summarize=Summarize(store, summarizer=settings.summarizer, endpoint=writer),
             aggregate=Aggregate(upstreams, load),
             trust=trust,
             passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
@@ -121,3 +124,15 @@ async def open_app(
             start_enriching=enriching.set,
         )
         background.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _open_writer(settings: Settings) -> AsyncIterator[Writer | None]:
+    """The model of the endpoint in the settings; None where none is wanted, or none is named."""
+    wanted = settings.summarizer in ("openai", "auto") and settings.openai_base_url and settings.model
+    if not wanted:
+        yield None
+        return
+    key = settings.openai_api_key.get_secret_value()
+    async with open_endpoint(settings.openai_base_url, settings.model, key or None) as endpoint:
+        yield Writer(f"openai:{settings.model}", endpoint.complete, settings.model_context)

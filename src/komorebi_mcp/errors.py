@@ -12,6 +12,7 @@ KomorebiError
 │   ├── UpstreamUnavailable it does not answer, or not in time
 │   │   └── Quarantined     what was asked for changed, and nobody has accepted the change yet
 │   └── UpstreamRefused     it answered with a JSON-RPC error
+├── ModelFailed             a model did not write what it was asked to; what it cannot do is done without
 └── ConfigError             settings or the upstreams file are wrong
 
 A message says what happened and then the next move, in one or two sentences; it is shown to people and
@@ -72,6 +73,13 @@ class UpstreamRefused(UpstreamError):
         super().__init__(message)
         self.code = code
         self.data = data
+
+
+class ModelFailed(KomorebiError):
+    """A model is out of reach, too slow, refuses, or answers with what is no summary.
+
+    No caller sees it: the next summarizer writes instead, and the summary says which did.
+    """
 
 
 class ConfigError(KomorebiError):

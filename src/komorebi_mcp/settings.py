@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from komorebi_mcp.errors import ConfigError
@@ -48,6 +48,28 @@ class Settings(BaseSettings):
             "only counted in the receipt, or not looked for."
         ),
     )
+    summarizer: Literal["extractive", "openai", "client", "auto"] = Field(
+        default="extractive",
+        description=(
+            "Who writes summaries: no model, an endpoint's, the calling client's, or whichever of client, "
+            "endpoint and none is there, in this order."
+        ),
+    )
+    openai_base_url: str = Field(
+        default="",
+        description=(
+            "An OpenAI-compatible endpoint, such as http://localhost:11434/v1 of Ollama. Captured text is "
+            "sent there."
+        ),
+    )
+    openai_api_key: SecretStr = Field(default=SecretStr(""), description="Its key, where it wants one.")
+    model: str = Field(default="", description="The endpoint's model.")
+    model_context: int = Field(
+        default=4_096,
+        ge=1_024,
+        le=1_000_000,
+        description="Tokens that the model reads and writes in one call; with more it sees more at once.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="WARNING", description="The least severe log lines written to stderr."
     )
@@ -56,6 +78,14 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("openai_base_url", mode="after")
+    @classmethod
+    def _web(cls, value: str) -> str:
+        value = value.strip().rstrip("/")
+        if value and not value.lower().startswith(("http://", "https://")):
+            raise ValueError("it must begin with http:// or https://")
+        return value
 
     @field_validator("home", "upstreams", mode="after")
     @classmethod
@@ -70,6 +100,11 @@ class Settings(BaseSettings):
             )
         if self.upstreams == Path():
             object.__setattr__(self, "upstreams", self.home / "upstreams.json")
+        if self.summarizer == "openai" and not (self.openai_base_url and self.model):
+            raise ConfigError(
+                "KOMOREBI_SUMMARIZER=openai needs KOMOREBI_OPENAI_BASE_URL and KOMOREBI_MODEL. "
+                "Set both, or leave the summarizer out."
+            )
 
 
 def load_settings() -> Settings:

@@ -10,7 +10,7 @@ from komorebi_mcp.domain.nodes import Node, NodeCreate, Work
 from komorebi_mcp.domain.pyramid import Place, above
 from komorebi_mcp.domain.summaries import Scope, Summary
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.services import compact, summarize
+from komorebi_mcp.services import compact, view
 from komorebi_mcp.services.events import Change
 from support.rooms import Rooms, open_rooms
 
@@ -241,7 +241,7 @@ async def test_a_brief_leads_down_to_its_captures(tmp_path: Path) -> None:
 async def test_a_large_project_is_told_from_nodes_and_what_none_covers_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summarize, "WHOLE_MAX", 20)
+    monkeypatch.setattr(view, "WHOLE_MAX", 20)
     async with open_rooms(tmp_path) as rooms:
         ids = await fill(rooms, 130)
         rooms.clock.advance(seconds=60)
@@ -273,7 +273,7 @@ async def test_a_large_project_is_told_from_nodes_and_what_none_covers_yet(
 async def test_a_decision_of_the_first_week_is_still_told_after_all_that_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summarize, "WHOLE_MAX", 20)
+    monkeypatch.setattr(view, "WHOLE_MAX", 20)
     async with open_rooms(tmp_path) as rooms:
         await fill(rooms, 4)
         await rooms.capture.capture(OWNER, CaptureCreate(content=FACT, project=PROJECT, kind=Kind.DECISION))

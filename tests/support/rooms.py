@@ -15,8 +15,9 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
-from komorebi_mcp.services.summarize import Summarize
+from komorebi_mcp.services.summarize import Summarize, Summarizer
 from komorebi_mcp.storage.store import Store, open_store
+from komorebi_mcp.summarizers.writer import Writer
 from support.clock import StillClock
 from support.databases import put_sqlite_file
 
@@ -44,7 +45,9 @@ class Rooms:
 
 
 @asynccontextmanager
-async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
+async def open_rooms(
+    folder: Path, *, summarizer: Summarizer = "extractive", endpoint: Writer | None = None
+) -> AsyncIterator[Rooms]:
     """Every service over `folder`/test.db; the worker works only when `settle` says so."""
     clock = StillClock()
     put_sqlite_file(folder / "test.db")
@@ -70,7 +73,7 @@ async def open_rooms(folder: Path) -> AsyncIterator[Rooms]:
             events=events,
             find=Find(store),
             organize=Organize(store, secrets="redact", announce=announce),
-            summarize=Summarize(store),
+            summarize=Summarize(store, summarizer=summarizer, endpoint=endpoint),
             clock=clock,
         )
         background.cancel_scope.cancel()

@@ -1,102 +1,89 @@
-"""Summarize: verbatim sentences that say which captures they come from.
+"""Summarize: sentences that say which captures they come from, verbatim or a model's.
 
-A project that can be read whole is; a larger one is told from the nodes of its pyramid, so that what an
-answer costs does not grow with it. Nothing here waits for the pyramid: what no fresh node covers is read
-itself.
+What is told without a model is worked out in any case: it is the answer where no model gives one, and it
+holds what no model may leave out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import anyio.to_thread
 
-from komorebi_mcp.domain.captures import Capture, CaptureFilter
-from komorebi_mcp.domain.nodes import Node
-from komorebi_mcp.domain.projects import Project
-from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
-from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, Covers, Scope, Summary, SummaryCreate
+from komorebi_mcp.domain.nodes import NodeContent
+from komorebi_mcp.domain.pyramid import FAN_OUT
+from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, Scope, Summary, SummaryCreate
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.services.find import not_there
 from komorebi_mcp.services.material import passage
-from komorebi_mcp.storage.store import Store, Transaction
+from komorebi_mcp.services.view import View, look
+from komorebi_mcp.services.writing import first_of, method_of, of_captures, of_nodes
+from komorebi_mcp.storage.store import Store
 from komorebi_mcp.summarizers.condense import condense_passages
-from komorebi_mcp.summarizers.draft import Draft
+from komorebi_mcp.summarizers.draft import Draft, Passage
 from komorebi_mcp.summarizers.extractive import summarize, summarize_nodes
-from komorebi_mcp.text.terms import parse_query
+from komorebi_mcp.summarizers.writer import Complete, Wish, Writer
+from komorebi_mcp.summarizers.written import Material
 
-WHOLE_MAX = 2_000
-"""A project of so many captures is read whole, and of what no fresh node covers so many are."""
-_NODES_MIN = 50
-"""Fewer nodes tell too little of a large project to choose from."""
-_QUERY_HITS_MAX = 400
-"""A query without a project is answered from its best hits, not from everything there is."""
-_PAGE_LIMIT = 100
+Summarizer = Literal["extractive", "openai", "client", "auto"]
+Report = Callable[[int, int, str], Awaitable[None]]
+"""Told which step begins, counted from 1, how many there are, and what it is."""
+
+CLIENT_CONTEXT_TOKENS = 16_000
+"""What a client's model is trusted to read, and its user to pay for."""
 
 
 class Summarize:
     """Makes summaries and keeps them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, *, summarizer: Summarizer = "extractive", endpoint: Writer | None = None
+    ) -> None:
+        """`endpoint` is the model that is there for everybody; a caller may bring its own."""
         self._store = store
+        self._summarizer = summarizer
+        self._endpoint = endpoint
 
     async def summarize(
-        self, owner: str, scope: Scope, *, max_tokens: int = MAX_TOKENS_DEFAULT, refresh: bool = False
+        self,
+        owner: str,
+        scope: Scope,
+        *,
+        max_tokens: int = MAX_TOKENS_DEFAULT,
+        refresh: bool = False,
+        client: Complete | None = None,
+        report: Report | None = None,
     ) -> Summary:
         """A summary of the captures in the scope, at most `max_tokens` long, kept under its own id.
 
-        Unless `refresh`, a project's summary is given back as it was as long as the project is unchanged.
+        Unless `refresh`, a project's summary is given back as it was as long as the project is unchanged and
+        the same summarizer is to write. `client` is the caller's own model, `report` is told how far it is.
 
         Raises:
             NotFound: The scope holds no capture, or its project is not there.
         """
-        whole = scope == Scope(project=scope.project) and scope.project is not None
+        writers = self._writers(client)
+        steps = _Steps(report, total=4 if writers else 3)
+        await steps.next("Reading captures")
         async with self._store.read(owner) as transaction:
-            project = await _project(transaction, scope.project)
-            before = await transaction.summaries.newest(project.name) if whole and project else None
-            view = await _view(transaction, project) if whole and project else None
-            if not refresh and before is not None and before.max_tokens == max_tokens and project is not None:
-                changed_at = max(project.updated_at, (view and view.made_at) or project.updated_at)
-                if before.created_at > changed_at:
-                    return before
-            captures = view.captures if view else await _captures(transaction, scope)
-        nodes = view.nodes if view and not view.read_whole else ()
-        if not captures and not nodes:
-            raise NotFound(
-                "No capture fits. Widen the time, drop a filter, or call list_captures to see what there is."
-            )
-        passages = [passage(capture) for capture in captures]
-        goal = project.goal if project else ""
-        told = [sentence.text for sentence in before.sentences] if before else []
+            view = await look(transaction, scope)
+        before = None if refresh else _still_said(view, max_tokens)
+        if before is not None and _wanted(before, writers):
+            return before
+        return await self._make(owner, view, max_tokens, writers, steps)
 
-        def draft() -> Draft:
-            if nodes:
-                edge = [
-                    condense_passages(passages[at : at + FAN_OUT]) for at in range(0, len(passages), FAN_OUT)
-                ]
-                return summarize_nodes([*nodes, *edge], max_tokens=max_tokens, goal=goal, before=told)
-            return summarize(
-                passages,
-                max_tokens=max_tokens,
-                query=scope.query,
-                focus=scope.focus,
-                goal=goal,
-                before=told,
-            )
+    async def brief(self, owner: str, project: str) -> Summary:
+        """The project's present summary, whoever wrote it; made anew where the project has changed since.
 
-        drafted = await anyio.to_thread.run_sync(draft)
-        made = SummaryCreate(
-            scope=scope,
-            sentences=drafted.sentences,
-            level=1 + (view.level if view else 0),
-            covers=_covers(captures, nodes),
-            method="extractive",
-            truncated=drafted.truncated or (view is not None and view.cut_short),
-            max_tokens=max_tokens,
-            children=view.children if view else (),
-        )
-        async with self._store.write(owner) as transaction:
-            return await transaction.summaries.add(made)
+        Raises:
+            NotFound: No project has that name, or it holds no captures.
+        """
+        async with self._store.read(owner) as transaction:
+            view = await look(transaction, Scope(project=project))
+        before = _still_said(view, MAX_TOKENS_DEFAULT)
+        if before is not None:
+            return before
+        writers = self._writers(None)
+        return await self._make(owner, view, MAX_TOKENS_DEFAULT, writers, _Steps(None, total=4))
 
     async def get(self, owner: str, summary_id: str) -> Summary:
         """A summary made earlier.
@@ -110,105 +97,115 @@ class Summarize:
             raise NotFound(f"No summary has the id '{summary_id}'. Call summarize to make one.")
         return summary
 
-    async def brief(self, owner: str, project: str) -> Summary:
-        """The project's present summary, made anew where the project has changed since.
+    def _writers(self, client: Complete | None) -> list[Writer]:
+        """The models to ask, in this order, until one answers."""
+        found: list[Writer] = []
+        if client is not None and self._summarizer in ("client", "auto"):
+            found.append(Writer("client", client, CLIENT_CONTEXT_TOKENS))
+        if self._endpoint is not None and self._summarizer in ("openai", "auto"):
+            found.append(self._endpoint)
+        return found
 
-        Raises:
-            NotFound: No project has that name, or it holds no captures.
-        """
-        return await self.summarize(owner, Scope(project=project))
+    async def _make(
+        self,
+        owner: str,
+        view: View,
+        max_tokens: int,
+        writers: Sequence[Writer],
+        steps: "_Steps",
+    ) -> Summary:
+        scope, goal = view.scope, view.project.goal if view.project else ""
+        wish = Wish(max_tokens=max_tokens, goal=goal, query=scope.query, focus=scope.focus)
+        passages = [passage(capture) for capture in view.captures]
+        await steps.next(f"Choosing from {view.covers.captures:,} captures")
+        without = await anyio.to_thread.run_sync(_verbatim, view, passages, wish)
+        found = None
+        # Where nothing answers a query, a model could only make something up.
+        if writers and without.sentences:
+            await steps.next(f"Asking {writers[0].method}")
+            material = partial(self._material, owner, view, passages, wish)
+            found = await first_of(writers, material, wish, without=without)
+        await steps.next("Keeping the summary")
+        made = SummaryCreate(
+            scope=scope,
+            sentences=without.sentences,
+            level=1 + view.level,
+            covers=view.covers,
+            method="extractive",
+            truncated=without.truncated or view.cut_short,
+            max_tokens=max_tokens,
+            children=view.children,
+        )
+        if found is not None:
+            writer, written = found
+            made = made.model_copy(
+                update={"rejected": written.rejected, "method": method_of(writer, written)}
+                | ({"sentences": written.sentences, "truncated": written.truncated} if written.own else {})
+            )
+        async with self._store.write(owner) as transaction:
+            cited = dict.fromkeys(source for sentence in made.sentences for source in sentence.sources)
+            there = {capture.id for capture in await transaction.captures.get(list(cited))}
+            # A capture may have been forgotten while a model was writing about it.
+            still = tuple(each for each in made.sentences if there.issuperset(each.sources))
+            return await transaction.summaries.add(made.model_copy(update={"sentences": still}))
+
+    async def _material(
+        self, owner: str, view: View, passages: Sequence[Passage], wish: Wish, tokens: int
+    ) -> Material:
+        async def read(ids: Sequence[str]) -> list[Passage]:
+            async with self._store.read(owner) as transaction:
+                return [passage(capture) for capture in await transaction.captures.get(ids)]
+
+        if view.nodes:
+            return await of_nodes([*view.nodes, *_edge(passages)], read, wish, tokens)
+        return await of_captures(passages, wish, tokens)
 
 
-async def _project(transaction: Transaction, name: str | None) -> Project | None:
-    if name is None:
+class _Steps:
+    """Tells a caller how far its call is, where it wants to know."""
+
+    def __init__(self, report: Report | None, *, total: int) -> None:
+        self._report = report
+        self._total = total
+        self._begun = 0
+
+    async def next(self, what: str) -> None:
+        """Says what begins now."""
+        self._begun += 1
+        if self._report is not None:
+            await self._report(self._begun, self._total, what)
+
+
+def _still_said(view: View, max_tokens: int) -> Summary | None:
+    """The project's newest summary, where the project says the same now and as much of it is wanted."""
+    before, changed_at = view.before, view.changed_at
+    if before is None or before.max_tokens != max_tokens:
         return None
-    project = await transaction.projects.get(name)
-    if project is None:
-        raise NotFound("No project has that name. Call list_projects for the names there are.")
-    return project
+    return before if changed_at is None or before.created_at > changed_at else None
 
 
-async def _captures(transaction: Transaction, scope: Scope) -> Sequence[Capture]:
-    """The captures in the scope, oldest first."""
-    where = CaptureFilter(project=scope.project, since=scope.since, until=scope.until, ids=scope.ids)
-    if scope.ids:
-        not_there(scope.ids, await transaction.captures.overviews(scope.ids))
-        passages = await transaction.captures.passages(scope.ids)
-        where = where.model_copy(update={"ids": (*scope.ids, *(passage.id for passage in passages))})
-    elif scope.query and scope.project is None:
-        where = where.model_copy(update={"ids": await _best_hits(transaction, scope.query, where)})
-        if not where.ids:
-            return []
-    return [capture async for capture in transaction.captures.walk(where)]
+def _wanted(before: Summary, writers: Sequence[Writer]) -> bool:
+    """Whether whoever wrote it would write it again; without a model's part it may be from a bad day."""
+    method = writers[0].method if writers else "extractive"
+    return before.method.removesuffix("+extractive") == method or before.rejected > 0
 
 
-async def _best_hits(transaction: Transaction, query: str, where: CaptureFilter) -> tuple[str, ...]:
-    ids: list[str] = []
-    cursor: str | None = None
-    while len(ids) < _QUERY_HITS_MAX:
-        page = await transaction.captures.search(parse_query(query), where, limit=_PAGE_LIMIT, cursor=cursor)
-        ids.extend(hit.id for hit in page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return tuple(ids)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _View:
-    """What a summary of a whole project may read."""
-
-    captures: Sequence[Capture]
-    """All of them where they are few; else those that no fresh node covers."""
-    nodes: Sequence[Node] = ()
-    """Fresh ones that together cover all the others."""
-    children: tuple[str, ...] = ()
-    """Ids of the highest fresh nodes."""
-    level: int = 0
-    """The highest level among these."""
-    made_at: datetime | None = None
-    """When the pyramid last changed."""
-    cut_short: bool = False
-    """Whether captures wait that are too many to be read."""
-
-    @property
-    def read_whole(self) -> bool:
-        return not self.nodes
-
-
-async def _view(transaction: Transaction, project: Project) -> _View:
-    pyramid = transaction.pyramid
-    shape = await pyramid.shape(project.name)
-    if shape is None:
-        return _View(captures=[])
-    stale = {leaf // FAN_OUT for leaf in shape.due}
-    tops = frontier(shape.size, stale=stale, there=shape.places)
-    linked = await pyramid.nodes(shape.project_id, tops)
-    children = tuple(linked[place].id for place in tops if place in linked)
-    level = max((place.level for place in tops), default=0)
-    view = _View(captures=[], children=children, level=level, made_at=shape.made_at)
-    if project.captures <= WHOLE_MAX:
-        return replace(view, captures=await _captures(transaction, Scope(project=project.name)))
-    told = frontier(shape.size, stale=stale, there=shape.places, nodes_min=_NODES_MIN)
-    nodes = await pyramid.nodes(shape.project_id, told)
-    behind = [
-        position for group in sorted(stale) for position in range(group * FAN_OUT, (group + 1) * FAN_OUT)
-    ]
-    edge = await pyramid.captures_at(shape.project_id, behind[-WHOLE_MAX:])
-    fresh = await pyramid.unplaced(shape.project_id, limit=WHOLE_MAX + 1)
-    return replace(
-        view,
-        captures=[*edge, *fresh[-WHOLE_MAX:]],
-        nodes=[nodes[place] for place in told if place in nodes],
-        cut_short=len(behind) > WHOLE_MAX or len(fresh) > WHOLE_MAX,
+def _verbatim(view: View, passages: Sequence[Passage], wish: Wish) -> Draft:
+    """What is told without a model."""
+    before = [sentence.text for sentence in view.before.sentences] if view.before else []
+    if view.nodes:
+        nodes = [*view.nodes, *_edge(passages)]
+        return summarize_nodes(nodes, max_tokens=wish.max_tokens, goal=wish.goal, before=before)
+    return summarize(
+        passages,
+        max_tokens=wish.max_tokens,
+        query=wish.query,
+        focus=wish.focus,
+        goal=wish.goal,
+        before=before,
     )
 
 
-def _covers(captures: Sequence[Capture], nodes: Sequence[Node]) -> Covers:
-    parts = [node.covers for node in nodes]
-    parts += [Covers(captures=1, since=each.created_at, until=each.created_at) for each in captures]
-    return Covers(
-        captures=sum(part.captures for part in parts),
-        since=min((part.since for part in parts if part.since), default=None),
-        until=max((part.until for part in parts if part.until), default=None),
-    )
+def _edge(passages: Sequence[Passage]) -> list[NodeContent]:
+    """Nodes over what none covers yet."""
+    return [condense_passages(passages[at : at + FAN_OUT]) for at in range(0, len(passages), FAN_OUT)]

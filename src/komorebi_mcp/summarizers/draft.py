@@ -22,5 +22,7 @@ class Draft(Model):
     """A summary before it is kept."""
 
     sentences: tuple[Sentence, ...]
+    kinds: tuple[Kind, ...] = ()
+    """Of each sentence: that of the capture it comes from."""
     truncated: bool
     """Whether something worth telling did not fit."""

@@ -139,10 +139,12 @@ def _draft(chosen: Sequence[Candidate], left_out: Sequence[Candidate], max_token
     if chosen or not left_out:
         in_order = sorted(chosen, key=lambda one: one.order)
         sentences = tuple(Sentence(text=one.text, sources=tuple(one.sources)) for one in in_order)
-        return Draft(sentences=sentences, truncated=bool(left_out))
+        kinds = tuple(one.kind for one in in_order)
+        return Draft(sentences=sentences, kinds=kinds, truncated=bool(left_out))
     beginning = cut_to_tokens(left_out[0].text, max_tokens)
     # Half of a number or a short word, where no more fits, would state something else than the whole.
     broken = _SHORT_WORD.match(left_out[0].text)
     if not beginning or (broken is not None and len(beginning) < broken.end()):
         return Draft(sentences=(), truncated=True)
-    return Draft(sentences=(Sentence(text=beginning, sources=tuple(left_out[0].sources)),), truncated=True)
+    sentence = Sentence(text=beginning, sources=tuple(left_out[0].sources))
+    return Draft(sentences=(sentence,), kinds=(left_out[0].kind,), truncated=True)

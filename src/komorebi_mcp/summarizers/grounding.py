@@ -6,7 +6,7 @@ sentence is unsupported where one of them has no backing.
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from komorebi_mcp.text.names import find_names
 from komorebi_mcp.text.stopwords import STOP_WORDS
@@ -48,7 +48,7 @@ NUMBER_WORDS = (
     }
     | {"hundred": "100", "thousand": "1000", "million": "1000000", "billion": "1000000000", "dozen": "12"}
 )
-_SMALL_MAX = 10
+SMALL_MAX = 10
 """Number words up to ten are mostly figures of speech; only larger ones must be backed."""
 
 _MONTHS = {
@@ -92,17 +92,25 @@ _NUMBER = re.compile(r"(?<![\w.])[$€£]?\d[\d,]{0,30}(?:\.\d{1,15})?")
 _DIGITS = re.compile(r"\d[\d,]{0,30}(?:\.\d{1,15})?")
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})\b")
 _WORD = re.compile(r"[^\W_]+")
+_SPELLED = re.compile(r"(?<![^\W_])[a-z](?:[ ._]{1,2}[a-z]){1,9}(?![^\W_])")
 
+_OPENING = re.compile(
+    r"([A-Z][^\W\d_]{1,40})(?:['\u2019]s)?(?!\w)(?: (?:(?:has|had|was|is|will|would) )?"
+    r"(said|says|owns|owned|wants|wanted|wrote|writes|asked|asks|told|tells|thinks|thought|believes|agreed|agrees|"
+    r"promised|joined|left|met|leads|led|approved|signed|reported|reports|works|worked|lives|lived|moved|called)\b)?"
+)
+"""The word a sentence begins with, and the verb behind it where it is one of what people do."""
+_NO_NAME_ENDS = ("body", "one", "ing", "ly", "ers", "ors", "ants", "ents", "ment", "tion", "team")
 
 _TRAILING = ".,;:!?)'"
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     """NFKC, white space as single spaces, plain apostrophes."""
     return " ".join(unicodedata.normalize("NFKC", text).replace("\u2019", "'").split())
 
 
-def _number(digits: str) -> str:
+def number(digits: str) -> str:
     """Without currency signs, thousands separators, leading and trailing zeros."""
     plain = digits.lstrip("$€£").replace(",", "")
     if "." in plain:
@@ -124,7 +132,7 @@ def _day(match: re.Match[str]) -> str:
 
 def atoms(sentence: str) -> frozenset[Atom]:
     """What must be backed; a part counts as one sort only, the first that fits."""
-    text = _flat(sentence)
+    text = flat(sentence)
     found: set[Atom] = set()
     for pattern in (_URL, _MAIL):
         found.update(("url", match[0].rstrip(_TRAILING).casefold()) for match in pattern.finditer(text))
@@ -138,26 +146,37 @@ def atoms(sentence: str) -> frozenset[Atom]:
     )
     text = _IDENTIFIER.sub(_spaces, text)
     found.update(("weekday", f"{match[1].casefold()}day") for match in _WEEKDAY.finditer(text))
-    found.update(("number", _number(match[0])) for match in _NUMBER.finditer(text))
+    found.update(("number", number(match[0])) for match in _NUMBER.finditer(text))
     for match in _NUMBER_WORD.finditer(text.casefold()):
-        if int(NUMBER_WORDS[match[0]]) > _SMALL_MAX:
+        if int(NUMBER_WORDS[match[0]]) > SMALL_MAX:
             found.add(("number", NUMBER_WORDS[match[0]]))
     found.update(("name", text[start:end].casefold()) for start, end in find_names(text))
     return frozenset(found)
 
 
-def unsupported(sentence: str, backing: Collection[str]) -> set[Atom]:
+def unsupported(
+    sentence: str, backing: Collection[str], known_names: Collection[str] = frozenset()
+) -> set[Atom]:
     """The atoms of the sentence that none of the backing texts holds; empty where all is well.
 
-    `backing` is all that is known of the cited captures: content, title, source, project, time.
+    `backing` is all that is known of the cited captures: content, title, source, project, time. A word that
+    opens the sentence is a name if it is one of `known_names`, or does what people do.
     """
     stated = set(atoms(sentence)).difference(*map(atoms, backing))
+    opening = _OPENING.match(sentence)
+    if opening is not None:
+        first = opening[1].casefold()
+        acts = opening[2] is not None and first not in STOP_WORDS and not first.endswith(_NO_NAME_ENDS)
+        if first in known_names or acts:
+            stated.add(("name", first))
     if not stated:
         return stated
-    whole = _flat("\n".join(backing))
+    whole = flat("\n".join(backing))
     low = whole.casefold()
     words = {word.removesuffix("s") for word in _WORD.findall(low)}
-    numbers = {_number(match[0]) for match in _DIGITS.finditer(low)}
+    # "L C D", "L.C.D." and "L_C_D_", as speech is written down.
+    words |= {"".join(_WORD.findall(match[0])).removesuffix("s") for match in _SPELLED.finditer(low)}
+    numbers = {number(match[0]) for match in _DIGITS.finditer(low)}
     numbers |= {NUMBER_WORDS[match[0]] for match in _NUMBER_WORD.finditer(low)}
     days = {_day(match) for pattern in _DATES for match in pattern.finditer(whole)}
 
@@ -174,6 +193,16 @@ def unsupported(sentence: str, backing: Collection[str]) -> set[Atom]:
         return value in low
 
     return {atom for atom in stated if not backed(atom)}
+
+
+def proper_words(texts: Iterable[str]) -> frozenset[str]:
+    """The words, case-folded, that the texts write with a capital wherever they use them."""
+    capital: set[str] = set()
+    plain: set[str] = set()
+    for text in texts:
+        for word in _WORD.findall(text):
+            (capital if word[0].isupper() else plain).add(word.casefold())
+    return frozenset(capital - plain - STOP_WORDS)
 
 
 def _same_day(one: str, other: str) -> bool:

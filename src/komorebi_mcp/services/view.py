@@ -1,0 +1,148 @@
+"""What a summary reads: captures, and of a large project the nodes of its pyramid.
+
+A project that can be read whole is; a larger one is told from nodes, so that what an answer costs does not
+grow with it. Nothing here waits for the pyramid: what no fresh node covers is read itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from komorebi_mcp.domain.captures import Capture, CaptureFilter
+from komorebi_mcp.domain.nodes import Node
+from komorebi_mcp.domain.projects import Project
+from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
+from komorebi_mcp.domain.summaries import Covers, Scope, Summary
+from komorebi_mcp.errors import NotFound
+from komorebi_mcp.services.find import not_there
+from komorebi_mcp.storage.store import Transaction
+from komorebi_mcp.text.terms import parse_query
+
+WHOLE_MAX = 2_000
+"""A project of so many captures is read whole, and of what no fresh node covers so many are."""
+_NODES_MIN = 50
+"""Fewer nodes tell too little of a large project to choose from."""
+_QUERY_HITS_MAX = 400
+"""A query without a project is answered from its best hits, not from everything there is."""
+_PAGE_LIMIT = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What of a scope is read for a summary."""
+
+    scope: Scope = field(default_factory=Scope)
+    project: Project | None = None
+    before: Summary | None = None
+    """The newest summary of the whole project, where that is what is asked for."""
+    captures: Sequence[Capture] = ()
+    """All of them where they are few; else those that no fresh node covers."""
+    nodes: Sequence[Node] = ()
+    """Fresh ones that together cover all the others; empty where all captures are read."""
+    children: tuple[str, ...] = ()
+    """Ids of the highest fresh nodes."""
+    level: int = 0
+    """The highest level among these."""
+    made_at: datetime | None = None
+    """When the pyramid last changed."""
+    cut_short: bool = False
+    """Whether captures wait that are too many to be read."""
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When what the whole project says last changed."""
+        times = (self.project and self.project.updated_at, self.made_at)
+        return max((time for time in times if time), default=None)
+
+    @property
+    def covers(self) -> Covers:
+        """How many captures are behind it, and from when to when."""
+        parts = [node.covers for node in self.nodes]
+        parts += [Covers(captures=1, since=each.created_at, until=each.created_at) for each in self.captures]
+        return Covers(
+            captures=sum(part.captures for part in parts),
+            since=min((part.since for part in parts if part.since), default=None),
+            until=max((part.until for part in parts if part.until), default=None),
+        )
+
+
+async def look(transaction: Transaction, scope: Scope) -> View:
+    """What there is of the scope.
+
+    Raises:
+        NotFound: The scope holds no capture, or its project is not there.
+    """
+    project = await _project(transaction, scope.project)
+    if project is not None and scope == Scope(project=project.name):
+        view = await _of_project(transaction, project)
+        view = replace(view, before=await transaction.summaries.newest(project.name))
+    else:
+        view = View(captures=await _captures(transaction, scope))
+    if not view.captures and not view.nodes:
+        raise NotFound(
+            "No capture fits. Widen the time, drop a filter, or call list_captures to see what there is."
+        )
+    return replace(view, scope=scope, project=project)
+
+
+async def _project(transaction: Transaction, name: str | None) -> Project | None:
+    if name is None:
+        return None
+    project = await transaction.projects.get(name)
+    if project is None:
+        raise NotFound("No project has that name. Call list_projects for the names there are.")
+    return project
+
+
+async def _captures(transaction: Transaction, scope: Scope) -> Sequence[Capture]:
+    """The captures in the scope, oldest first."""
+    where = CaptureFilter(project=scope.project, since=scope.since, until=scope.until, ids=scope.ids)
+    if scope.ids:
+        not_there(scope.ids, await transaction.captures.overviews(scope.ids))
+        passages = await transaction.captures.passages(scope.ids)
+        where = where.model_copy(update={"ids": (*scope.ids, *(passage.id for passage in passages))})
+    elif scope.query and scope.project is None:
+        where = where.model_copy(update={"ids": await _best_hits(transaction, scope.query, where)})
+        if not where.ids:
+            return []
+    return [capture async for capture in transaction.captures.walk(where)]
+
+
+async def _best_hits(transaction: Transaction, query: str, where: CaptureFilter) -> tuple[str, ...]:
+    ids: list[str] = []
+    cursor: str | None = None
+    while len(ids) < _QUERY_HITS_MAX:
+        page = await transaction.captures.search(parse_query(query), where, limit=_PAGE_LIMIT, cursor=cursor)
+        ids.extend(hit.id for hit in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return tuple(ids)
+
+
+async def _of_project(transaction: Transaction, project: Project) -> View:
+    pyramid = transaction.pyramid
+    shape = await pyramid.shape(project.name)
+    if shape is None:
+        return View()
+    stale = {leaf // FAN_OUT for leaf in shape.due}
+    tops = frontier(shape.size, stale=stale, there=shape.places)
+    linked = await pyramid.nodes(shape.project_id, tops)
+    children = tuple(linked[place].id for place in tops if place in linked)
+    level = max((place.level for place in tops), default=0)
+    view = View(children=children, level=level, made_at=shape.made_at)
+    if project.captures <= WHOLE_MAX:
+        return replace(view, captures=await _captures(transaction, Scope(project=project.name)))
+    told = frontier(shape.size, stale=stale, there=shape.places, nodes_min=_NODES_MIN)
+    nodes = await pyramid.nodes(shape.project_id, told)
+    behind = [
+        position for group in sorted(stale) for position in range(group * FAN_OUT, (group + 1) * FAN_OUT)
+    ]
+    edge = await pyramid.captures_at(shape.project_id, behind[-WHOLE_MAX:])
+    fresh = await pyramid.unplaced(shape.project_id, limit=WHOLE_MAX + 1)
+    return replace(
+        view,
+        captures=[*edge, *fresh[-WHOLE_MAX:]],
+        nodes=[nodes[place] for place in told if place in nodes],
+        cut_short=len(behind) > WHOLE_MAX or len(fresh) > WHOLE_MAX,
+    )

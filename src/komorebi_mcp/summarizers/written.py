@@ -1,0 +1,184 @@
+"""From a model's answer to a summary: what its sources bear out stays, the rest is told verbatim."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from komorebi_mcp.domain.captures import Kind
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.summaries import Sentence
+from komorebi_mcp.summarizers.candidates import gather
+from komorebi_mcp.summarizers.choosing import Budget
+from komorebi_mcp.summarizers.claims import misstated
+from komorebi_mcp.summarizers.draft import Draft, Passage
+from komorebi_mcp.summarizers.grounding import atoms, proper_words, unsupported
+from komorebi_mcp.summarizers.prompts import handles
+from komorebi_mcp.summarizers.replies import Claim
+from komorebi_mcp.summarizers.writer import Item
+from komorebi_mcp.text.terms import ordered_terms
+
+_SOURCES_MAX = 8
+_NEAREST_MAX = 300
+"""Passages looked through for a sentence that could stand for one whose citation is wrong."""
+_NAMES_CHARS_MAX = 20_000
+"""Of a capture, in which names are looked for."""
+_MARKED = (Kind.DECISION, Kind.ERROR)
+
+
+class Material(Model):
+    """What a model is shown, and what its sentences are held against."""
+
+    items: tuple[Item, ...]
+    passages: dict[str, Passage]
+    """The captures behind the items, whole, by id."""
+    cut: bool
+    """Whether there was more than fits."""
+
+
+class Written(Model):
+    """A summary in which a model had a part."""
+
+    sentences: tuple[Sentence, ...]
+    kinds: tuple[Kind, ...]
+    rejected: int
+    """Sentences of the model that its sources do not bear out."""
+    own: int
+    """Sentences that are the model's; the others are verbatim."""
+    truncated: bool
+
+
+class _Told(Model):
+    sentence: Sentence
+    kind: Kind
+    own: bool
+
+
+def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_tokens: int) -> Written:
+    """The claims that hold, verbatim sentences for those that do not, within `max_tokens`.
+
+    `without` is what is told without a model. Its decisions and errors are told as well, unless the claims
+    say them: no model may forget those.
+    """
+    by_handle = {item.handle: item for item in material.items}
+    shown = {source for item in material.items for source in item.sources}
+    names = proper_words(material.passages[source].text[:_NAMES_CHARS_MAX] for source in shown)
+    told: list[_Told] = []
+    said: set[str] = set()
+    rejected = 0
+    for claim in claims:
+        if claim.text.casefold() in said:
+            continue
+        cited = [by_handle[name] for name in dict.fromkeys(claim.handles) if name in by_handle]
+        one = _held(claim.text, cited, material, names)
+        if one is None:
+            rejected += 1
+            one = _instead(claim.text, cited, material, said)
+        if one is not None and one.sentence.text.casefold() not in said:
+            said.add(one.sentence.text.casefold())
+            told.append(one)
+    return _fit(told, _unsaid(without, told), rejected, max_tokens, cut=material.cut)
+
+
+def _held(text: str, cited: Sequence[Item], material: Material, names: Collection[str]) -> _Told | None:
+    """The claim with the captures that bear it out; None where they do not."""
+    sources = [source for item in cited for source in item.sources if source in material.passages]
+    backing = {source: known_of(material.passages[source]) for source in dict.fromkeys(sources)}
+    if not backing or unsupported(text, [part for parts in backing.values() for part in parts], names):
+        return None
+    contents = {source: material.passages[source].text for source in backing}
+    if misstated(text, list(contents.values())):
+        return None
+    terms = set(ordered_terms(text))
+    # What has no word in common with the sentence is cited for show.
+    kept = [source for source in contents if not terms.isdisjoint(ordered_terms(contents[source]))]
+    kept = (kept or list(contents))[:_SOURCES_MAX]
+    if unsupported(text, [part for source in kept for part in backing[source]], names):
+        return None
+    kind = next((kind for kind in _MARKED if any(item.kind is kind for item in cited)), Kind.NOTE)
+    return _Told(sentence=Sentence(text=text, sources=tuple(kept)), kind=kind, own=True)
+
+
+def known_of(passage: Passage) -> tuple[str, ...]:
+    """All that may back a sentence that cites the capture."""
+    parts = (passage.text, passage.title, passage.source, passage.created_at.isoformat())
+    return tuple(part for part in parts if part)
+
+
+def _instead(text: str, cited: Sequence[Item], material: Material, said: Iterable[str]) -> _Told | None:
+    """The verbatim sentence nearest to a claim that does not hold: of what it cites, or else of anything."""
+    near = [source for item in cited for source in item.sources if source in material.passages]
+    shown = [source for item in material.items for source in item.sources if source in material.passages]
+    wanted = set(ordered_terms(text))
+    for sources in (near, shown[:_NEAREST_MAX]):
+        passages = [material.passages[source] for source in dict.fromkeys(sources)]
+        best = max(
+            (
+                (
+                    len(wanted.intersection(ordered_terms(one.text))) / (3 + len(set(one.content))),
+                    -one.order,
+                    one,
+                )
+                for one in gather(passages)
+                if one.telling and one.text.casefold() not in said
+            ),
+            key=lambda scored: scored[:2],
+            default=None,
+        )
+        if best is not None and (best[0] > 0 or sources is near):
+            one = best[2]
+            sentence = Sentence(text=one.text, sources=tuple(one.sources[:_SOURCES_MAX]))
+            return _Told(sentence=sentence, kind=one.kind, own=False)
+    return None
+
+
+def _unsaid(without: Draft, told: Sequence[_Told]) -> list[_Told]:
+    """The decisions and errors of the other summary that no sentence told says."""
+    found: list[_Told] = []
+    for sentence, kind in zip(without.sentences, without.kinds, strict=True):
+        if kind not in _MARKED:
+            continue
+        citing = [
+            one.sentence.text for one in told if not set(one.sentence.sources).isdisjoint(sentence.sources)
+        ]
+        stated = frozenset[tuple[str, str]]().union(*map(atoms, citing))
+        if not citing or not atoms(sentence.text) <= stated:
+            found.append(_Told(sentence=sentence, kind=kind, own=False))
+    return found
+
+
+def _fit(
+    told: Sequence[_Told], unsaid: Sequence[_Told], rejected: int, max_tokens: int, *, cut: bool
+) -> Written:
+    budget = Budget(max_tokens)
+    kept: list[_Told] = []
+    for one in (*unsaid, *told):
+        if budget.fits(one.sentence.text):
+            budget.take(one.sentence.text)
+            kept.append(one)
+    in_order = [one for one in (*told, *unsaid) if any(one is each for each in kept)]
+    return Written(
+        sentences=tuple(one.sentence for one in in_order),
+        kinds=tuple(one.kind for one in in_order),
+        rejected=rejected,
+        own=sum(one.own for one in in_order),
+        truncated=cut or len(kept) < len(told) + len(unsaid),
+    )
+
+
+def material_of(
+    parts: Iterable[tuple[str, tuple[str, ...]]], passages: Mapping[str, Passage], *, cut: bool
+) -> Material:
+    """Material from texts, in order, and the captures each comes from; without one a text is left out."""
+    known = [(text, tuple(each for each in sources if each in passages)) for text, sources in parts]
+    known = [(text, sources) for text, sources in known if sources]
+    alone = Counter(sources for _, sources in known)
+    # A capture keeps its name whichever part of it is shown.
+    names = handles(sources if alone[sources] == 1 else (text, *sources) for text, sources in known)
+    items = []
+    for name, (text, sources) in zip(names, known, strict=True):
+        kinds = {passages[source].kind for source in sources}
+        kind = next((kind for kind in _MARKED if kind in kinds), passages[sources[0]].kind)
+        first = passages[sources[0]]
+        items.append(
+            Item(handle=name, text=text, sources=sources, kind=kind, who=first.source, when=first.created_at)
+        )
+    return Material(items=tuple(items), passages=dict(passages), cut=cut)
