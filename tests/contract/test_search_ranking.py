@@ -7,7 +7,7 @@ import pytest
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Enrichment, Status
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.storage import matching, readings, search, search_postgres, search_sqlite
+from komorebi_mcp.storage import matching, readings, search_postgres, search_sqlite, wording
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
@@ -227,8 +227,8 @@ async def test_pages_of_hits_are_all_different_and_in_order(store_url: str) -> N
 async def test_common_words_are_left_out_where_a_rarer_one_is_there(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "COMMON_MIN", 5)
-    monkeypatch.setattr(search, "COMMON_SHARE", 0.1)
+    monkeypatch.setattr(wording, "COMMON_MIN", 5)
+    monkeypatch.setattr(wording, "COMMON_SHARE", 0.1)
     async with open_store(store_url) as store:
         await _add(store, *(CaptureCreate(title=f"T{n}", content=f"meeting {n}") for n in range(20)))
         await _add(store, CaptureCreate(title="Rare", content="budget memo"))
@@ -236,6 +236,56 @@ async def test_common_words_are_left_out_where_a_rarer_one_is_there(
         assert await _found(store, "meeting budget") == ["Rare"]
         assert len(await _found(store, "meeting")) == 20
         assert len(await _found(store, "meeting absent")) == 20
+
+
+async def test_a_common_word_that_brings_no_match_still_lifts_those_that_hold_it(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wording, "COMMON_MIN", 5)
+    monkeypatch.setattr(wording, "COMMON_SHARE", 0.1)
+    async with open_store(store_url) as store:
+        await _add(store, *(CaptureCreate(title=f"T{n}", content=f"meeting {n}") for n in range(20)))
+        await _add(store, CaptureCreate(title="Both", content="budget meeting", project="a"))
+        await _add(store, CaptureCreate(title="One", content="budget memo", project="b"))
+        await _index(store)
+        assert await _found(store, "meeting budget") == ["Both", "One"]
+
+
+async def test_a_misspelt_word_finds_what_was_meant(store_url: str) -> None:
+    texts = {
+        "T1": "We received the accommodation invoice.",
+        "T2": "The reservoir is full.",
+        "T3": "Ticket ABC-123 and port 8417.",
+        "T4": "A grape on a plate.",
+    }
+    async with open_store(store_url) as store:
+        await _add(store, *_titled(texts))
+        await _add(store, CaptureCreate(title="Foreign", content="reservoit"), owner="other")
+        await _index(store)
+        assert await _found(store, "recieved") == ["T1"]
+        assert await _found(store, "acommodations") == ["T1"]
+        assert set(await _found(store, "resevoir plate")) == {"T2", "T4"}
+        async with store.read(ME) as transaction:
+            [hit] = (await transaction.captures.search(parse_query("resevoir"), EVERYTHING)).items
+        assert hit.snippet == "The **reservoir** is full."
+
+
+async def test_no_other_number_short_word_or_quotation_is_taken_for_the_one_asked_for(
+    store_url: str,
+) -> None:
+    async with open_store(store_url) as store:
+        await _add(store, *_titled({"T1": "abcd123 on port 8417", "T2": "the lamp", "T3": "reservoir wall"}))
+        await _index(store)
+        for query in ("abcd124", "8418", "damp", "limp", '"resevoir wall"', "kaleidoscope"):
+            assert await _found(store, query) == []
+
+
+async def test_a_word_that_is_known_is_never_corrected(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        await _add(store, *_titled({"T1": "the planet", "T2": "the planer"}))
+        await _index(store)
+        assert await _found(store, "planer") == ["T2"]
+        assert set(await _found(store, "planes planex")) == {"T1", "T2"}
 
 
 async def test_the_newest_matches_are_ranked_where_there_are_too_many(
@@ -248,6 +298,22 @@ async def test_the_newest_matches_are_ranked_where_there_are_too_many(
         await _add(store, *(CaptureCreate(title=f"T{n}", content=f"word {n}") for n in range(6)))
         await _index(store)
         assert set(await _found(store, "word")) == {"T3", "T4", "T5"}
+        async with store.read(ME) as transaction:
+            search = transaction.captures.search
+            assert (await search(parse_query("word"), EVERYTHING)).capped
+            assert not (await search(parse_query("word"), CaptureFilter(source="s"))).capped
+
+
+async def test_an_old_match_of_a_rare_word_is_found_among_very_many_of_frequent_ones(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (search_sqlite, search_postgres, wording):
+        monkeypatch.setattr(module, "CANDIDATES_MAX", 3)
+    async with open_store(store_url) as store:
+        await _add(store, CaptureCreate(title="Old", content="zebra word"))
+        await _add(store, *(CaptureCreate(title=f"T{n}", content=f"word {n}") for n in range(6)))
+        await _index(store)
+        assert (await _found(store, "word zebra"))[0] == "Old"
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ from komorebi_mcp.surface.tools.find import (
     CaptureList,
     CaptureRow,
     HitList,
-    HitRow,
 )
 
 
@@ -96,8 +95,7 @@ def search(
 
     found = run(work, enriches=False)
     if json:
-        hits = tuple(HitRow.of(hit) for hit in found.hits)
-        as_json(HitList(hits=hits, next_cursor=found.next_cursor, omitted=found.omitted or None))
+        as_json(HitList.of(found))
         return
     out = console()
     for hit in found.hits:
@@ -106,4 +104,5 @@ def search(
         line(out, "  ", *marked(hit.snippet))
     left_out = f", {counted(found.omitted, 'hit')} left out to fit" if found.omitted else ""
     more = f"; more with --cursor {found.next_cursor}" if found.next_cursor else ""
-    line(out, counted(len(found.hits), "hit"), left_out, more)
+    capped = "; very many match, so the oldest were left aside" if found.capped else ""
+    line(out, counted(len(found.hits), "hit"), left_out, capped, more)

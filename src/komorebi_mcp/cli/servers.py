@@ -1,5 +1,10 @@
-"""The server over either transport, from its settings to its end."""
+"""The server over either transport, from its settings to its end.
 
+Once all is open, the garbage collector is told to leave it alone: looking through every module again and
+again finds nothing, and cost one search in twenty 50 ms.
+"""
+
+import gc
 import sys
 from typing import Any
 
@@ -35,6 +40,7 @@ def _event_loop() -> dict[str, Any]:
 
 async def _stdio(settings: Settings) -> None:
     async with open_app(settings) as app, open_server(app) as server:
+        gc.freeze()
         await serve_stdio(server)
 
 
@@ -43,6 +49,7 @@ async def _http(settings: Settings, host: str, port: int) -> None:
     from komorebi_mcp.surface.http import serve_http  # noqa: PLC0415
 
     async with open_app(settings) as app, open_server(app) as server:
+        gc.freeze()
         await serve_http(server, host=host, port=port, version=app.version, on_listening=_announce)
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.pages import Page
 
 
 class SearchQuery(Model):
@@ -29,6 +30,13 @@ class Hit(Model):
     """Greater is better; comparable within one query only."""
     project: str | None
     created_at: datetime
+
+
+class HitPage(Page[Hit]):
+    """Some of the hits, best first."""
+
+    capped: bool = False
+    """There were more matches than a search ranks; the oldest of them are not among the pages."""
 
 
 class Related(Model):

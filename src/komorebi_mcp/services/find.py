@@ -39,6 +39,8 @@ class SearchResult(Model):
     next_cursor: str | None
     omitted: int
     """Hits of this page left out because they did not fit `max_tokens`; `next_cursor` goes on with them."""
+    capped: bool
+    """So many captures match that the oldest were left aside; a rarer word or a filter reaches them."""
 
 
 class ReadResult(Model):
@@ -107,7 +109,9 @@ class Find:
             if omitted:
                 # Asked again for so many, the index gives the cursor that stands right behind them.
                 page = await transaction.captures.search(parsed, where, limit=fitting, cursor=cursor)
-        return SearchResult(hits=page.items, next_cursor=page.next_cursor, omitted=omitted)
+        return SearchResult(
+            hits=page.items, next_cursor=page.next_cursor, omitted=omitted, capped=page.capped
+        )
 
     async def read(
         self,

@@ -19,7 +19,7 @@ from komorebi_mcp.domain.captures import (
 )
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
-from komorebi_mcp.domain.search import Hit, SearchQuery
+from komorebi_mcp.domain.search import HitPage, SearchQuery
 from komorebi_mcp.storage import changes, findings, intake, search
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped
@@ -85,7 +85,7 @@ class CaptureRepository:
         *,
         limit: int = LIMIT_DEFAULT,
         cursor: str | None = None,
-    ) -> Page[Hit]:
+    ) -> HitPage:
         """A page of those that fit and match, best first, copies folded as in `page`.
 
         Captures that wait for enrichment are found too, the newest 500 of them.

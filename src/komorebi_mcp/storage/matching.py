@@ -1,10 +1,10 @@
 """What both databases need to know to match and rank."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import NamedTuple
 
-CANDIDATES_MAX = 5_000
+CANDIDATES_MAX = 3_000
 """Matches that are ranked: the newest that fit. A query of common words alone would rank half the store."""
 
 HEAD_MAX = 300
@@ -34,19 +34,27 @@ class Match(NamedTuple):
     seq: int
 
 
+class Matches(NamedTuple):
+    """What the index has, in no order of merit."""
+
+    found: list[Match]
+    capped: bool
+    """There are more, all older than these."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A query with the weight of each of its terms."""
 
     terms: tuple[str, ...]
-    """Any of these, or none where the phrases are all there is."""
+    """Captures that hold any of these match; none where the phrases are all there is."""
+    rare: tuple[str, ...]
+    """Those of them whose captures are to be found however many newer ones match by others."""
     phrases: tuple[tuple[str, ...], ...]
     excluded: tuple[str, ...]
     weights: dict[str, float]
+    """Of every term that makes the score, those included that by themselves make no match."""
     asks_when: bool = False
 
-    @property
-    def ranked(self) -> tuple[str, ...]:
-        """The terms that make the score."""
-        inside = (term for phrase in self.phrases for term in phrase)
-        return tuple(dict.fromkeys((*self.terms, *inside)))
+    def only_rare(self) -> "Wanted":
+        return replace(self, terms=self.rare)

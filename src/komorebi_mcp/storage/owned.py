@@ -1,10 +1,13 @@
 """The one place where statements over somebody's rows are made."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     BindParameter,
     Column,
     ColumnElement,
@@ -15,11 +18,13 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    Text,
     Update,
     and_,
     bindparam,
     delete,
     false,
+    func,
     insert,
     select,
     update,
@@ -108,3 +113,19 @@ def equals(column: Column[Any] | ColumnElement[Any], value: str) -> ColumnElemen
 
 def among(column: Column[Any] | ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     return column.in_(list(values))
+
+
+def any_number(dialect: str, column: Column[Any] | ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """The column holds one of the numbers in the list `name`, for statements made ahead of time.
+
+    One parameter however many there are, made by `numbers`: naming each costs more than finding its row.
+    """
+    if dialect == "postgresql":
+        return column == func.any(bindparam(name, type_=ARRAY(BigInteger)))
+    return column.in_(select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value))
+
+
+def numbers(rows: Rows, values: Iterable[int]) -> Any:
+    """A list of numbers for `any_number`."""
+    listed = list(values)
+    return listed if rows.connection.dialect.name == "postgresql" else json.dumps(listed)

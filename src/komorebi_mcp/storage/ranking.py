@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import log1p
+from typing import NamedTuple
 
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION, Match, Wanted
 
@@ -47,15 +48,32 @@ SESSION_GAP = timedelta(hours=1)
 """A longer silence divides sessions."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What ranking reads of a capture."""
+class Place(NamedTuple):
+    """Where a capture stands: captures of one project that are titled alike belong together."""
 
-    seq: int
     project_id: int | None
     title: str | None
-    """Only where the caller gave it: captures titled alike belong together."""
+    """Only where the caller gave it."""
     created_at: datetime
+
+
+class Beside(NamedTuple):
+    """What a capture lends to those that arrived next to it."""
+
+    seq: int
+    place: Place
+    counts: Mapping[str, int]
+    """How often the content has each of the query's terms."""
+    length: int
+    """In terms, metadata included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What ranking reads of a capture that matches."""
+
+    seq: int
+    place: Place
     counts: Mapping[str, int]
     """How often the content has each of the query's terms."""
     meta: Mapping[str, int]
@@ -70,7 +88,7 @@ class Reading:
     """The database's own, for a text too long to be read here."""
 
 
-def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading]) -> list[Match]:
+def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading | Beside]) -> list[Match]:
     """All `heads`, best first, then newest first. `around` has them and those that arrived near them."""
     if not heads:
         return []
@@ -78,13 +96,13 @@ def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading]
     best = max(own) or 1.0
     sessions = _sessions(wanted, heads)
     best_session = max(sessions.values()) or 1.0
-    every = sum(wanted.weights[term] for term in wanted.ranked) or 1.0
+    every = sum(wanted.weights.values()) or 1.0
     matches = []
     for head, words in zip(heads, own, strict=True):
         near, near_length = _near(head, around)
         covered = sum(
             wanted.weights[term]
-            for term in wanted.ranked
+            for term in wanted.weights
             if term in head.counts or term in head.meta or term in near
         )
         score = (words + AROUND_WEIGHT * _bm25(wanted, near, near_length, AROUND_SATURATION)) / best
@@ -107,7 +125,7 @@ def _own(wanted: Wanted, reading: Reading) -> float:
 def _both(wanted: Wanted, reading: Reading) -> dict[str, float]:
     return {
         term: reading.counts.get(term, 0) + META_WEIGHT * reading.meta.get(term, 0)
-        for term in wanted.ranked
+        for term in wanted.weights
         if term in reading.counts or term in reading.meta
     }
 
@@ -119,7 +137,7 @@ def _bm25(wanted: Wanted, counts: Mapping[str, float], length: float, saturation
     )
 
 
-def _near(head: Reading, around: Mapping[int, Reading]) -> tuple[dict[str, float], float]:
+def _near(head: Reading, around: Mapping[int, Reading | Beside]) -> tuple[dict[str, float], float]:
     """The terms of the captures before and after, and their mean length; nearer ones weigh more."""
     counts: dict[str, float] = {}
     length = 0.0
@@ -128,7 +146,7 @@ def _near(head: Reading, around: Mapping[int, Reading]) -> tuple[dict[str, float
         taken = 0
         for step in range(1, REACH + 1):
             reading = around.get(head.seq + way * step)
-            if reading is None or not _same_session(head, reading):
+            if reading is None or not _same_session(head.place, reading.place):
                 continue
             length += weight * reading.length
             for term, count in reading.counts.items():
@@ -140,25 +158,24 @@ def _near(head: Reading, around: Mapping[int, Reading]) -> tuple[dict[str, float
     return counts, length / ((1 + AFTER_WEIGHT) * (1 + FURTHER_WEIGHT))
 
 
-def _same_session(one: Reading, other: Reading) -> bool:
-    return (
-        one.project_id == other.project_id
-        and one.title == other.title
-        and abs(one.created_at - other.created_at) <= SESSION_GAP
-    )
+def _same_session(one: Place, other: Place) -> bool:
+    return one[:2] == other[:2] and abs(one.created_at - other.created_at) <= SESSION_GAP
 
 
 def _sessions(wanted: Wanted, heads: Iterable[Reading]) -> dict[int, float]:
     """For each capture, how well all matches of its session together fit the query."""
     groups: dict[Hashable, list[Reading]] = {}
     for head in heads:
-        groups.setdefault((head.project_id, head.title), []).append(head)
+        groups.setdefault(head.place[:2], []).append(head)
     scores: dict[int, float] = {}
     for group in groups.values():
-        group.sort(key=lambda head: (head.created_at, head.seq))
+        group.sort(key=lambda head: (head.place.created_at, head.seq))
         start = 0
         for end in range(1, len(group) + 1):
-            if end == len(group) or group[end].created_at - group[end - 1].created_at > SESSION_GAP:
+            if (
+                end == len(group)
+                or group[end].place.created_at - group[end - 1].place.created_at > SESSION_GAP
+            ):
                 session = group[start:end]
                 score = _session(wanted, session)
                 scores |= {head.seq: score for head in session}
@@ -168,7 +185,7 @@ def _sessions(wanted: Wanted, heads: Iterable[Reading]) -> dict[int, float]:
 
 def _session(wanted: Wanted, session: Sequence[Reading]) -> float:
     score = 0.0
-    for term in wanted.ranked:
+    for term in wanted.weights:
         count = sum(head.counts.get(term, 0) + (term in head.meta) for head in session)
         score += wanted.weights[term] * count / (count + SESSION_SATURATION)
     return score

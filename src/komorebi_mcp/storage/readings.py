@@ -1,18 +1,19 @@
 """Reads what ranking needs to know of captures: of those that match, and of those beside them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import case, null
+from sqlalchemy import Select, case, null, select
 
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.storage.filters import folded
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, MEAN_LENGTH, META_WEIGHT, SATURATION, Match, Wanted
-from komorebi_mcp.storage.owned import Rows, among
-from komorebi_mcp.storage.ranking import Reading
+from komorebi_mcp.storage.owned import Rows, among, any_number, numbers, of_owner
+from komorebi_mcp.storage.ranking import Beside, Place, Reading
 from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
 from komorebi_mcp.text.cues import asks, tells_when
 from komorebi_mcp.text.terms import terms as terms_of
@@ -30,7 +31,7 @@ def waiting(
 ) -> dict[Match, Reading]:
     """The captures that match and wait for enrichment, with what they score by themselves."""
     found: dict[Match, Reading] = {}
-    named = frozenset((*query.terms, *wanted.ranked))
+    named = frozenset((*query.terms, *wanted.weights))
     for each, tags in _unindexed(rows, where, newest_seq):
         title = each.title if each.title_given else ""
         content = terms_of(each.content)
@@ -39,9 +40,7 @@ def waiting(
         if score > 0:
             found[Match(score, each.seq)] = Reading(
                 seq=each.seq,
-                project_id=each.project_id,
-                title=title or None,
-                created_at=each.created_at,
+                place=Place(each.project_id, title or None, each.created_at),
                 counts=_counts(wanted, content),
                 meta=_counts(wanted, meta),
                 length=len(content) + len(meta),
@@ -87,53 +86,89 @@ def _score(wanted: Wanted, content: Sequence[str], meta: Sequence[str]) -> float
     for phrase in wanted.phrases:
         if not (_has_run(content, phrase) or _has_run(meta, phrase)):
             return 0.0
+    if not any(counts[term] or meta_counts[term] for term in _matching(wanted)):
+        return 0.0
     norm = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * (len(content) + len(meta)) / MEAN_LENGTH
     score = 0.0
-    for term in wanted.ranked:
+    for term in wanted.weights:
         count = counts[term] + META_WEIGHT * meta_counts[term]
         score += wanted.weights[term] * count * (SATURATION + 1) / (count + SATURATION * norm)
     return score
+
+
+def _matching(wanted: Wanted) -> Iterable[str]:
+    return wanted.terms or (term for phrase in wanted.phrases for term in phrase)
 
 
 def _has_run(terms: Sequence[str], phrase: Sequence[str]) -> bool:
     return f" {' '.join(phrase)} " in f" {' '.join(terms)} "
 
 
-def indexed(rows: Rows, query: SearchQuery, wanted: Wanted, matches: Iterable[Match]) -> dict[int, Reading]:
-    """Readings of captures in the index, by arrival number; long texts carry their match's score."""
-    scores = {match.seq: match.score for match in matches}
-    if not scores:
-        return {}
-    named = frozenset((*query.terms, *wanted.ranked))
-    row, entry = captures.c, capture_index.c
-    columns = (
-        *(row.seq, row.project_id, row.title, row.title_given, row.source, row.created_at),
-        case((row.chars <= READ_CHARS_MAX, entry.terms), else_=null()).label("terms"),
-        case((row.chars <= READ_CHARS_MAX, entry.meta), else_=null()).label("meta"),
-        *(entry.length, entry.asks, entry.tells_when),
-    )
-    joined = captures.join(capture_index, entry.seq == row.seq)
-    statement = rows.select(*columns, of=captures).select_from(joined).where(rows.mine(capture_index))
-    return {
-        each.seq: Reading(
-            seq=each.seq,
-            project_id=each.project_id,
-            title=each.title if each.title_given else None,
-            created_at=each.created_at,
-            counts=_counts(wanted, (each.terms or "").split(" ")),
-            meta=_counts(wanted, (each.meta or "").split(" ")),
-            length=each.length,
-            asks=each.asks,
-            tells_when=each.tells_when,
-            named=_is_named(each.source, named),
-            score=None if each.terms is not None else scores[each.seq],
+def indexed(
+    rows: Rows, query: SearchQuery, wanted: Wanted, scores: Mapping[int, float]
+) -> dict[int, Reading]:
+    """Readings of captures in the index, by arrival number, of which `scores` has the database's scores."""
+    named = frozenset((*query.terms, *wanted.weights))
+    is_named: dict[str | None, bool] = {}
+    found: dict[int, Reading] = {}
+    for seq, place, terms, length, meta, source, is_question, is_timed in _read(rows, scores, whole=True):
+        if source not in is_named:
+            is_named[source] = _is_named(source, named)
+        found[seq] = Reading(
+            seq=seq,
+            place=place,
+            counts=_counts(wanted, (terms or "").split(" ")),
+            meta=_counts(wanted, (meta or "").split(" ")),
+            length=length,
+            asks=is_question,
+            tells_when=is_timed,
+            named=is_named[source],
+            score=None if terms is not None else scores[seq],
         )
-        for each in rows.run(statement.where(among(row.seq, scores)))
+    return found
+
+
+def beside(rows: Rows, wanted: Wanted, seqs: Collection[int]) -> dict[int, Beside]:
+    """What captures in the index lend to those beside them; nothing of those that are not there."""
+    return {
+        seq: Beside(seq, place, _counts(wanted, (terms or "").split(" ")), length)
+        for seq, place, terms, length in _read(rows, seqs, whole=False)
     }
 
 
-def _counts(wanted: Wanted, terms: Iterable[str]) -> Counter[str]:
-    return Counter(filter(wanted.weights.__contains__, terms))
+def _read(rows: Rows, seqs: Collection[int], *, whole: bool) -> Iterable[Any]:
+    if not seqs:
+        return
+    statement = _reading(rows.connection.dialect.name, whole=whole)
+    found = rows.run_ready(statement, seqs=numbers(rows, seqs)).all()
+    for seq, project_id, title, created_at, *rest in found:
+        yield seq, Place(project_id, title, created_at), *rest
+
+
+@cache
+def _reading(dialect: str, *, whole: bool) -> Select[*tuple[Any, ...]]:
+    """Made once: building a statement costs more than running it."""
+    row, entry = captures.c, capture_index.c
+    title = case((row.title_given, row.title), else_=null())
+    # A longer text would cost more to read than it tells.
+    short = row.chars <= READ_CHARS_MAX
+    columns = [row.seq, row.project_id, title, row.created_at, case((short, entry.terms), else_=null())]
+    columns.append(entry.length)
+    if whole:
+        columns += [case((short, entry.meta), else_=null()), row.source, entry.asks, entry.tells_when]
+    return (
+        select(*columns)
+        .select_from(captures.join(capture_index, entry.seq == row.seq))
+        .where(of_owner(captures), of_owner(capture_index), any_number(dialect, row.seq, "seqs"))
+    )
+
+
+def _counts(wanted: Wanted, terms: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for term in terms:
+        if term in wanted.weights:
+            counts[term] = counts.get(term, 0) + 1
+    return counts
 
 
 def _is_named(source: str | None, named: frozenset[str]) -> bool:

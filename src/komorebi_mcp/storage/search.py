@@ -5,28 +5,36 @@ own ranking; `ranking` then puts these in order. Captures still waiting for enri
 terms, here, so that an acknowledged capture is found at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 
 from komorebi_mcp.domain.captures import CaptureFilter
-from komorebi_mcp.domain.pages import Page
-from komorebi_mcp.domain.search import Hit, SearchQuery
+from komorebi_mcp.domain.search import Hit, HitPage, SearchQuery
 from komorebi_mcp.storage import readings, search_postgres, search_sqlite
 from komorebi_mcp.storage.filters import digest
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
-from komorebi_mcp.storage.matching import HEAD_MAX, Match, Wanted, weight
-from komorebi_mcp.storage.owned import Rows, among
-from komorebi_mcp.storage.ranking import REACH, rank
+from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
+from komorebi_mcp.storage.owned import Rows, any_of, of_owner
+from komorebi_mcp.storage.ranking import REACH, Reading, rank
 from komorebi_mcp.storage.tables import captures, projects
+from komorebi_mcp.storage.wording import Sought, in_query, look_up, spellings, weigh
 from komorebi_mcp.text.snippets import mark
 from komorebi_mcp.text.terms import TERM_CHARS_MAX
 
-COMMON_SHARE = 0.1
-COMMON_MIN = 2_000
-"""A term in more captures than both of these is left out where a rarer one is there, for speed."""
+# Made once: building a statement costs more than running it.
+_NEWEST = select(func.max(captures.c.seq)).where(of_owner(captures))
+_HITS = (
+    select(
+        *(captures.c.seq, captures.c.id, captures.c.title, captures.c.content, captures.c.created_at),
+        projects.c.name.label("project"),
+    )
+    .select_from(WITH_PROJECT)
+    .where(of_owner(captures), captures.c.seq.in_(any_of("seqs")))
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,7 @@ class _Place:
 
     newest_seq: int
     """Captures that came later are not part of this search's pages."""
-    weights: tuple[float, ...]
-    """Of the terms sought, in their order; 0 for one that is left out."""
+    sought: tuple[Sought, ...]
     before: Match | None = None
     behind_head: bool = False
     """The ranked head has been shown; `before` is a match in the database's own order."""
@@ -52,84 +59,94 @@ class _Asked:
     place: _Place
 
 
-def find(
-    rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cursor: str | None
-) -> Page[Hit]:
+def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cursor: str | None) -> HitPage:
     """A page of hits, best first, then newest first."""
     asked = digest(query, where)
     place = None
     if cursor is not None:
-        score, seq, newest_seq, behind_head, weights = rows.cursors.open(
+        score, seq, newest_seq, behind_head, sought = rows.cursors.open(
             cursor, owner=rows.owner, list_of="search", asked=asked
         )
-        place = _Place(newest_seq, tuple(weights), Match(score, seq), behind_head)
+        place = _Place(newest_seq, tuple(Sought(*each) for each in sought), Match(score, seq), behind_head)
     query = query.model_copy(
         update={
             "terms": tuple(filter(_is_indexable, query.terms)),
             "excluded": tuple(filter(_is_indexable, query.excluded)),
         }
     )
-    sought = _sought(query)
+    terms = in_query(query)
     # A phrase with a term that no index holds occurs nowhere.
-    if not sought or not all(map(_is_indexable, sought)):
-        return Page[Hit](items=())
-    place = place or _start(rows, query, sought)
-    weights_by_term = dict(zip(sought, place.weights, strict=True))
-    wanted = Wanted(
-        terms=tuple(term for term in query.terms if weights_by_term[term]),
-        phrases=query.phrases,
-        excluded=query.excluded,
-        weights={term: value for term, value in weights_by_term.items() if value},
-        asks_when=query.asks_when,
-    )
+    if not terms or not all(map(_is_indexable, terms)):
+        return HitPage(items=())
+    place = place or _start(rows, query)
+    wanted = look_up(query, place.sought)
+    # Words that were meant otherwise are shown and named as they were meant.
+    query = query.model_copy(update={"terms": tuple(each.term for each in place.sought)})
     page = _tail if place.behind_head else _head
-    matches, following = page(rows, _Asked(query, wanted, where, place), limit)
+    shown = page(rows, _Asked(query, wanted, where, place), limit)
     next_cursor = None
-    if following is not None:
-        last, behind_head = following
-        position = [last.score, last.seq, place.newest_seq, behind_head, list(place.weights)]
+    if shown.following is not None:
+        last, behind_head = shown.following
+        position = [last.score, last.seq, place.newest_seq, behind_head, place.sought]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="search", asked=asked)
-    return Page[Hit](items=_hits(rows, query, matches), next_cursor=next_cursor)
+    return HitPage(items=_hits(rows, query, shown.matches), next_cursor=next_cursor, capped=shown.capped)
 
 
-_Following = tuple[Match, bool] | None
+@dataclass(frozen=True)
+class _Shown:
+    """A page of matches."""
+
+    matches: list[Match]
+    following: tuple[Match, bool] | None
+    """Where the next page begins: a match, and whether that is in the database's own order."""
+    capped: bool
 
 
-def _head(rows: Rows, asked: _Asked, limit: int) -> tuple[list[Match], _Following]:
-    """A page of the best matches as `ranking` orders them, and where the next one begins."""
+def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
+    """A page of the best matches as `ranking` orders them."""
     query, wanted, where, place = asked.query, asked.wanted, asked.where, asked.place
-    waiting = readings.waiting(rows, query, wanted, where, newest_seq=place.newest_seq)
-    indexed = _dialect(rows).matches(
-        rows, wanted, where, limit=HEAD_MAX + 1, newest_seq=place.newest_seq, before=None
-    )
-    found = sorted((*waiting, *indexed), reverse=True)
-    head = found[:HEAD_MAX]
-    near = {match.seq + step for match in head for step in range(-REACH, REACH + 1)}
-    unread = near.difference(match.seq for match in indexed)
-    around = {reading.seq: reading for reading in waiting.values()} | readings.indexed(
-        rows, query, wanted, (*indexed, *(Match(0.0, seq) for seq in unread))
-    )
-    ranked = rank(wanted, [around[match.seq] for match in head if match.seq in around], around)
+    waiting, indexed, found = _matches(rows, asked)
+    head = nlargest(HEAD_MAX, found)
+    read = {match.seq: match.score for match in head if match.seq not in waiting}
+    near = {match.seq + step for match in head for step in range(-REACH, REACH + 1)}.difference(read, waiting)
+    if _is_plain(query, where):
+        # What holds none of the terms lends none.
+        near.intersection_update(match.seq for match in indexed.found)
+    heads = waiting | readings.indexed(rows, query, wanted, read)
+    around = heads | readings.beside(rows, wanted, near)
+    ranked = rank(wanted, [heads[match.seq] for match in head if match.seq in heads], around)
     rest = [match for match in ranked if place.before is None or match < place.before]
     if len(rest) > limit:
-        return rest[:limit], (rest[limit - 1], False)
-    return rest, (head[-1], True) if len(found) > HEAD_MAX else None
+        return _Shown(rest[:limit], (rest[limit - 1], False), capped=indexed.capped)
+    following = (head[-1], True) if len(found) > HEAD_MAX else None
+    return _Shown(rest, following, capped=indexed.capped)
 
 
-def _tail(rows: Rows, asked: _Asked, limit: int) -> tuple[list[Match], _Following]:
+def _tail(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the matches behind the head, in the database's order. Their scores are below the head's."""
-    wanted, where, place = asked.wanted, asked.where, asked.place
-    waiting = readings.waiting(rows, asked.query, wanted, where, newest_seq=place.newest_seq)
-    before = place.before
-    matches = [
-        *_dialect(rows).matches(
-            rows, wanted, where, limit=limit + 1, newest_seq=place.newest_seq, before=before
-        ),
-        *(match for match in waiting if before is None or match < before),
-    ]
-    best = sorted(matches, reverse=True)[: limit + 1]
+    before = asked.place.before
+    _, indexed, found = _matches(rows, asked)
+    best = nlargest(limit + 1, (match for match in found if before is None or match < before))
     shown = [Match(-1 / (1 + max(match.score, 0.0)), match.seq) for match in best[:limit]]
-    return shown, (best[limit - 1], True) if len(best) > limit else None
+    return _Shown(shown, (best[limit - 1], True) if len(best) > limit else None, capped=indexed.capped)
+
+
+def _matches(rows: Rows, asked: _Asked) -> tuple[dict[int, Reading], Matches, list[Match]]:
+    """What waits for enrichment and matches, by arrival number; what the index has; and both as one list."""
+    wanted, where, newest_seq = asked.wanted, asked.where, asked.place.newest_seq
+    waiting = readings.waiting(rows, asked.query, wanted, where, newest_seq=newest_seq)
+    indexed = _dialect(rows).matches(rows, wanted, where, newest_seq=newest_seq)
+    if indexed.capped and wanted.rare:
+        known = {match.seq for match in indexed.found}
+        rare = _dialect(rows).matches(rows, wanted.only_rare(), where, newest_seq=newest_seq)
+        indexed.found.extend(match for match in rare.found if match.seq not in known)
+    return {match.seq: reading for match, reading in waiting.items()}, indexed, [*waiting, *indexed.found]
+
+
+def _is_plain(query: SearchQuery, where: CaptureFilter) -> bool:
+    """Whether every capture that holds one of the terms matches, in its own project at least."""
+    narrower = where.model_copy(update={"project": None})
+    return not query.phrases and not query.excluded and narrower == CaptureFilter()
 
 
 def _dialect(rows: Rows) -> Any:
@@ -140,46 +157,19 @@ def _is_indexable(term: str) -> bool:
     return bool(term) and len(term) <= TERM_CHARS_MAX and "\x00" not in term
 
 
-def _sought(query: SearchQuery) -> list[str]:
-    return list(dict.fromkeys((*query.terms, *(term for phrase in query.phrases for term in phrase))))
-
-
-def _start(rows: Rows, query: SearchQuery, sought: Sequence[str]) -> _Place:
+def _start(rows: Rows, query: SearchQuery) -> _Place:
     # Arrival numbers only grow: their greatest is near the number of captures and costs nothing to read.
-    newest_seq = int(rows.run(rows.select(func.max(captures.c.seq), of=captures)).scalar() or 0)
-    frequencies = _dialect(rows).frequencies(rows, sought)
-    telling = {*_telling(query, frequencies, newest_seq), *(t for phrase in query.phrases for t in phrase)}
-    return _Place(
-        newest_seq,
-        tuple(
-            round(weight(frequencies.get(term, 0), newest_seq), 4) + 1e-4 if term in telling else 0.0
-            for term in sought
-        ),
-    )
-
-
-def _telling(query: SearchQuery, frequencies: Mapping[str, int], stored: int) -> tuple[str, ...]:
-    """The query's terms without the common ones, where rarer ones are there."""
-    if query.phrases:
-        # A phrase must match in any case and is rare itself.
-        return query.terms
-    common = {
-        term for term in query.terms if frequencies.get(term, 0) > max(stored * COMMON_SHARE, COMMON_MIN)
-    }
-    if any(frequencies.get(term, 0) for term in query.terms if term not in common):
-        return tuple(term for term in query.terms if term not in common)
-    return query.terms
+    newest_seq = int(rows.run_ready(_NEWEST).scalar() or 0)
+    frequencies = _dialect(rows).frequencies(rows, in_query(query))
+    meant = {term: _dialect(rows).known(rows, ways) for term, ways in spellings(query, frequencies).items()}
+    return _Place(newest_seq, weigh(query, frequencies, meant, stored=newest_seq))
 
 
 def _hits(rows: Rows, query: SearchQuery, matches: Sequence[Match]) -> tuple[Hit, ...]:
     if not matches:
         return ()
-    row = captures.c
-    columns = (row.seq, row.id, row.title, row.content, row.created_at, projects.c.name.label("project"))
-    statement = rows.select(*columns, of=captures).select_from(WITH_PROJECT)
-    found = {
-        each.seq: each for each in rows.run(statement.where(among(row.seq, [match.seq for match in matches])))
-    }
+    read = rows.run_ready(_HITS, seqs=[match.seq for match in matches]).all()
+    found = {each.seq: each for each in read}
     return tuple(
         Hit(
             id=each.id,

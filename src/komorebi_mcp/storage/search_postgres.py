@@ -4,11 +4,12 @@ PostgreSQL has no BM25. Its `ts_rank` of one term stands for the term's frequenc
 for one occurrence and grows towards the weight with more.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-from sqlalchemy import ARRAY, REAL, ColumnElement, Float, cast, func, literal, or_, select, tuple_, union_all
+from sqlalchemy import ARRAY, REAL, ColumnElement, Float, cast, func, literal, or_, select, union_all
 
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.storage.columns import TermQuery
@@ -21,6 +22,7 @@ from komorebi_mcp.storage.matching import (
     META_WEIGHT,
     SATURATION,
     Match,
+    Matches,
     Wanted,
 )
 from komorebi_mcp.storage.owned import Rows
@@ -28,6 +30,9 @@ from komorebi_mcp.storage.tables import capture_index, captures
 
 _FREQUENCY_MAX = 20_000
 """Counting stops here; beyond it a term is common anyway."""
+
+_KNOWN_IN = 50
+"""How many captures are read to see which of many terms they hold."""
 
 _OCCURRENCE = 1.64493406685
 """What turns `ts_rank` of a single occurrence into 1 (ts_rank.c, the sum of 1/n² it divides by)."""
@@ -47,10 +52,17 @@ def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
     return {terms[place]: count for place, count in rows.run(union_all(*counts))}
 
 
-def matches(
-    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, newest_seq: int, before: Match | None
-) -> list[Match]:
-    """The best indexed matches behind `before`, of captures no newer than `newest_seq`."""
+def known(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
+    """The terms that captures hold, each with how many of the newest captures hold it."""
+    holding = rows.select(capture_index.c.terms, of=capture_index).where(
+        _holds(" | ".join(quoted(term) for term in terms))
+    )
+    newest = rows.run(holding.order_by(capture_index.c.seq.desc()).limit(_KNOWN_IN)).scalars()
+    return dict(Counter(term for text in newest for term in set(text.split(" ")).intersection(terms)))
+
+
+def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int) -> Matches:
+    """The newest indexed matches, of captures no newer than `newest_seq`."""
     row = capture_index.c
     newest = (
         rows.select(row.seq, row.vector, row.length, of=capture_index)
@@ -62,22 +74,17 @@ def matches(
             *(_has_run(phrase) for phrase in wanted.phrases),
         )
         .order_by(row.seq.desc())
-        .limit(CANDIDATES_MAX)
+        .limit(CANDIDATES_MAX + 1)
         .subquery("newest")
     )
     norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * newest.c.length / MEAN_LENGTH)
     parts = []
-    for term in wanted.ranked:
+    for term in dict.fromkeys((*wanted.terms, *(t for phrase in wanted.phrases for t in phrase))):
         count = _OCCURRENCE * func.ts_rank(_WEIGHTS, newest.c.vector, _query(quoted(term)), type_=Float)
         parts.append(wanted.weights[term] * count * (SATURATION + 1) / (count + norm))
-    ranked = select(newest.c.seq, reduce(add, parts).label("score")).subquery("ranked")
-    best = (
-        select(ranked.c.score, ranked.c.seq).order_by(ranked.c.score.desc(), ranked.c.seq.desc()).limit(limit)
-    )
-    if before is not None:
-        place = tuple_(ranked.c.score, ranked.c.seq)
-        best = best.where(place < tuple_(before.score, before.seq, types=place.type.types))
-    return [Match(score, seq) for score, seq in rows.run(best)]
+    ranked = select(reduce(add, parts), newest.c.seq).order_by(newest.c.seq.desc())
+    found = [Match._make(each) for each in rows.run(ranked).all()]
+    return Matches(found[:CANDIDATES_MAX], capped=len(found) > CANDIDATES_MAX)
 
 
 def _query(expression: str) -> ColumnElement[str]:

@@ -3,61 +3,72 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, column, func, literal_column, select, table, tuple_
+from sqlalchemy import ColumnElement, Float, bindparam, column, func, literal_column, select, table
 
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.storage.filters import folded
 from komorebi_mcp.storage.index import owner_token, project_token
-from komorebi_mcp.storage.matching import CANDIDATES_MAX, META_WEIGHT, Match, Wanted
-from komorebi_mcp.storage.owned import Rows, among, equals
+from komorebi_mcp.storage.matching import CANDIDATES_MAX, META_WEIGHT, Match, Matches, Wanted
+from komorebi_mcp.storage.owned import Rows, any_of, equals
 from komorebi_mcp.storage.tables import captures, projects
 
 _search = table("capture_search", column("rowid"))
 _vocabulary = table("capture_vocabulary", column("term"), column("doc"))
 # The table's own name stands for the whole row in MATCH and bm25; scope has no weight.
 _row: ColumnElement[Any] = literal_column("capture_search")
+_DENSE_OF = 1_000
+_DENSE_SHARE = 0.3
+"""A scope is dense where its newest `_DENSE_OF` captures are at least this share of all since then."""
+
 _score = -func.bm25(_row, 1.0, META_WEIGHT, 0.0, type_=Float)
+
+
+# Made once: building a statement costs more than running it.
+_FREQUENCIES = select(_vocabulary.c.term, _vocabulary.c.doc).where(_vocabulary.c.term.in_(any_of("terms")))
+_NEWEST_IN_SCOPE = (
+    select(_search.c.rowid)
+    .where(_row.op("MATCH")(bindparam("scope")))
+    .order_by(_search.c.rowid.desc())
+    .limit(1)
+    .offset(_DENSE_OF - 1)
+)
 
 
 def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
     """How many captures hold each term; those of other owners count too, as they do in FTS5's own ranking."""
-    found = select(_vocabulary.c.term, _vocabulary.c.doc).where(among(_vocabulary.c.term, terms))
-    return {each.term: each.doc for each in rows.run(found)}
+    found = rows.run(_FREQUENCIES, {"terms": list(terms)}).all()
+    return {each.term: each.doc for each in found}
 
 
-def matches(
-    rows: Rows, wanted: Wanted, where: CaptureFilter, *, limit: int, newest_seq: int, before: Match | None
-) -> list[Match]:
-    """The best indexed matches behind `before`, of captures no newer than `newest_seq`."""
+known = frequencies
+"""Asked of words of which most are in no capture."""
+
+
+def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int) -> Matches:
+    """The newest indexed matches, of captures no newer than `newest_seq`."""
     newest = (
-        select(captures.c.seq, _score.label("score"))
+        select(_score, captures.c.seq)
         .select_from(_search)
         .join(captures, captures.c.seq == _search.c.rowid)
         .where(
-            _row.op("MATCH")(_expression(rows, wanted, where)),
+            _row.op("MATCH")(_expression(rows, wanted, where, newest_seq)),
             _search.c.rowid <= newest_seq,
             folded(rows, where),
         )
         .order_by(_search.c.rowid.desc())
-        .limit(CANDIDATES_MAX)
-        .subquery("newest")
+        .limit(CANDIDATES_MAX + 1)
     )
-    place = tuple_(newest.c.score, newest.c.seq)
-    best = (
-        select(newest.c.score, newest.c.seq).order_by(newest.c.score.desc(), newest.c.seq.desc()).limit(limit)
-    )
-    if before is not None:
-        best = best.where(place < tuple_(before.score, before.seq, types=place.type.types))
-    return [Match(score, seq) for score, seq in rows.run(best)]
+    found = [Match._make(each) for each in rows.run(newest).all()]
+    return Matches(found[:CANDIDATES_MAX], capped=len(found) > CANDIDATES_MAX)
 
 
-def _expression(rows: Rows, wanted: Wanted, where: CaptureFilter) -> str:
+def _expression(rows: Rows, wanted: Wanted, where: CaptureFilter, newest_seq: int) -> str:
     scopes = [owner_token(rows.owner)]
     if where.project is not None:
         named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
         # No project has the number -1.
         scopes.append(project_token(rows.run(named).scalar() or -1))
-    parts = [f"scope : {_quoted(scope)}" for scope in scopes]
+    parts = [f"scope : {_quoted(scope)}" for scope in scopes if not _is_dense(rows, scope, newest_seq)]
     if wanted.terms:
         parts.append(f"{{terms meta}} : ({' OR '.join(_quoted(term) for term in wanted.terms)})")
     parts += [f"{{terms meta}} : {_quoted(' '.join(phrase))}" for phrase in wanted.phrases]
@@ -65,6 +76,15 @@ def _expression(rows: Rows, wanted: Wanted, where: CaptureFilter) -> str:
     for term in wanted.excluded:
         expression = f"({expression}) NOT ({{terms meta}} : {_quoted(term)})"
     return expression
+
+
+def _is_dense(rows: Rows, scope: str, newest_seq: int) -> bool:
+    """Whether so many captures are in the scope that looking at each match costs less than the index.
+
+    FTS5 reads all entries of every token it is asked for, and ranking reads them once more.
+    """
+    back = rows.run(_NEWEST_IN_SCOPE, {"scope": f"scope : {_quoted(scope)}"}).scalar()
+    return back is not None and newest_seq - back < _DENSE_OF / _DENSE_SHARE
 
 
 def _quoted(text: str) -> str:

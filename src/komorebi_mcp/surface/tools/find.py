@@ -20,7 +20,7 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.search import Hit, Related
-from komorebi_mcp.services.find import READ_TOKENS_DEFAULT, READ_TOKENS_MAX
+from komorebi_mcp.services.find import READ_TOKENS_DEFAULT, READ_TOKENS_MAX, SearchResult
 from komorebi_mcp.surface.arguments import (
     LIMIT_DEFAULT,
     Cursor,
@@ -133,6 +133,16 @@ class HitList(Result):
     hits: tuple[HitRow, ...]
     next_cursor: str | None = None
     omitted: int | None = None
+    capped: bool | None = None
+
+    @classmethod
+    def of(cls, found: SearchResult) -> Self:
+        return cls(
+            hits=tuple(HitRow.of(one) for one in found.hits),
+            next_cursor=found.next_cursor,
+            omitted=found.omitted or None,
+            capped=found.capped or None,
+        )
 
 
 class RelatedRow(Result):
@@ -195,16 +205,19 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
         max_tokens=arguments.max_tokens,
         cursor=arguments.cursor,
     )
-    rows = tuple(HitRow.of(one) for one in found.hits)
     text = paragraphs(
         [
-            counted(len(rows), "hit") + (", best first:" if rows else ". Try other words or drop a filter."),
+            counted(len(found.hits), "hit")
+            + (", best first:" if found.hits else ". Try other words or drop a filter."),
             "\n".join(hit(one) for one in found.hits),
             f"{counted(found.omitted, 'hit')} left out to fit max_tokens." if found.omitted else None,
+            "Very many captures match, so the oldest were left aside: add a rarer word or a filter."
+            if found.capped
+            else None,
             next_page(found.next_cursor),
         ]
     )
-    return Reply(HitList(hits=rows, next_cursor=found.next_cursor, omitted=found.omitted or None), text)
+    return Reply(HitList.of(found), text)
 
 
 async def _read(call: Call, arguments: ReadArguments) -> Reply:

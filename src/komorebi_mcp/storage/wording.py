@@ -1,0 +1,128 @@
+"""Which terms a query is looked up by, and what each is worth."""
+
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from itertools import accumulate
+from typing import NamedTuple
+
+from komorebi_mcp.domain.search import SearchQuery
+from komorebi_mcp.storage.matching import CANDIDATES_MAX, Wanted, weight
+
+COMMON_SHARE = 0.1
+COMMON_MIN = 2_000
+"""A term in more captures than both of these brings none by itself where a rarer one is there, for speed."""
+
+MISSPELT_CHARS_MIN = 5
+"""Of shorter words, too many others are one letter away."""
+MISSPELT_MAX = 3
+"""So many unknown words of a query are taken for misspelt, and each for so many known ones."""
+MISSPELT_WORTH = 0.7
+"""Of the weight a word would have that was written so."""
+
+
+class Part(IntEnum):
+    """What a term does in a search."""
+
+    LIFTS = 0
+    """Captures that match by others and hold it come earlier."""
+    SEEKS = 1
+    """Captures that hold it match."""
+    SEEKS_ALL = 2
+    """They do, old ones included: it is so rare that no limit needs to leave any out."""
+
+
+class Sought(NamedTuple):
+    """A term of a query; for cursors, too, since later pages must weigh it alike."""
+
+    term: str
+    weight: float
+    part: int
+
+
+def in_query(query: SearchQuery) -> list[str]:
+    return list(dict.fromkeys((*query.terms, *_in_phrases(query))))
+
+
+def _in_phrases(query: SearchQuery) -> Iterable[str]:
+    return (term for phrase in query.phrases for term in phrase)
+
+
+def spellings(query: SearchQuery, frequencies: Mapping[str, int]) -> dict[str, list[str]]:
+    """Ways in which words that no capture holds may have been meant, one letter away; most are no words."""
+    if query.phrases:
+        # What is quoted is meant as it is written.
+        return {}
+    unknown = [term for term in query.terms if not frequencies.get(term) and _may_be_misspelt(term)]
+    return {term: _one_letter_away(term) for term in unknown[:MISSPELT_MAX]}
+
+
+def _may_be_misspelt(term: str) -> bool:
+    # Of two numbers or identifiers that look alike, one is not the other misspelt.
+    return len(term) >= MISSPELT_CHARS_MIN and term.isascii() and term.isalpha()
+
+
+def _one_letter_away(term: str) -> list[str]:
+    """The first letter stays: it is seldom wrong, and keeping it keeps other words away."""
+    first, rest = term[0], term[1:]
+    cuts = [(rest[:at], rest[at:]) for at in range(len(rest) + 1)]
+    swapped = [a + b[1] + b[0] + b[2:] for a, b in cuts if len(b) > 1]
+    dropped = [a + b[1:] for a, b in cuts if b]
+    added = [a + letter + b for a, b in cuts for letter in string.ascii_lowercase]
+    changed = [a + letter + b[1:] for a, b in cuts if b for letter in string.ascii_lowercase]
+    return [first + each for each in dict.fromkeys((*swapped, *dropped, *added, *changed)) if each != rest]
+
+
+def weigh(
+    query: SearchQuery,
+    frequencies: Mapping[str, int],
+    meant: Mapping[str, Mapping[str, int]],
+    *,
+    stored: int,
+) -> tuple[Sought, ...]:
+    """The query's terms, and what its misspelt ones were `meant` as with the number of captures of each."""
+    corrected: dict[str, int] = {}
+    for ways in meant.values():
+        likeliest = sorted(ways, key=lambda term: (-ways[term], term))[:MISSPELT_MAX]
+        corrected |= {term: ways[term] for term in likeliest if term not in frequencies}
+    held = {term: frequencies.get(term, 0) for term in in_query(query)} | corrected
+    in_phrases = frozenset(_in_phrases(query))
+    seeking = [term for term in held if term in query.terms or term in corrected]
+    if not query.phrases:
+        # With phrases, all of them must match, and they are rare by themselves.
+        seeking = _telling(seeking, held, stored)
+    all_of = _rarest(seeking, held)
+    return tuple(
+        Sought(
+            term,
+            round(weight(count, stored) * (MISSPELT_WORTH if term in corrected else 1), 4) + 1e-4,
+            Part.SEEKS_ALL if term in all_of else Part.SEEKS if term in seeking or term in in_phrases else 0,
+        )
+        for term, count in held.items()
+    )
+
+
+def _telling(terms: Sequence[str], held: Mapping[str, int], stored: int) -> list[str]:
+    """The terms without the common ones, where rarer ones are there."""
+    rarer = [term for term in terms if held[term] <= max(stored * COMMON_SHARE, COMMON_MIN)]
+    return rarer if any(held[term] for term in rarer) else list(terms)
+
+
+def _rarest(terms: Sequence[str], held: Mapping[str, int]) -> frozenset[str]:
+    """Those whose captures all fit among the candidates, together."""
+    rising = sorted((term for term in terms if held[term]), key=lambda term: held[term])
+    sums = accumulate(held[term] for term in rising)
+    return frozenset(term for term, total in zip(rising, sums, strict=True) if total <= CANDIDATES_MAX)
+
+
+def look_up(query: SearchQuery, sought: Sequence[Sought]) -> Wanted:
+    """What to match and how to weigh it."""
+    in_phrases_alone = frozenset(_in_phrases(query)).difference(query.terms)
+    return Wanted(
+        terms=tuple(each.term for each in sought if each.part and each.term not in in_phrases_alone),
+        rare=tuple(each.term for each in sought if each.part == Part.SEEKS_ALL),
+        phrases=query.phrases,
+        excluded=query.excluded,
+        weights={each.term: each.weight for each in sought},
+        asks_when=query.asks_when,
+    )
