@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 from mcp import Client
-from mcp.client.session import ElicitationFnT
+from mcp.client.session import ElicitationFnT, SamplingFnT
 from mcp_types import CallToolResult, TextContent
 
 from komorebi_mcp.app import App, open_app
@@ -23,20 +23,28 @@ MODES: Final = (ERAS[0], pytest.param(ERAS[1], marks=pytest.mark.slow))
 
 
 @asynccontextmanager
-async def open_application(folder: Path) -> AsyncIterator[App]:
+async def open_application(folder: Path, **settings: Any) -> AsyncIterator[App]:
     put_sqlite_file(folder / "test.db")
-    async with open_app(Settings(home=folder, database_url=f"sqlite+aiosqlite:///{folder}/test.db")) as app:
+    url = f"sqlite+aiosqlite:///{folder}/test.db"
+    async with open_app(Settings(home=folder, database_url=url, **settings)) as app:
         yield app
 
 
 @asynccontextmanager
 async def open_client(
-    folder: Path, *, mode: str = "auto", elicitation: ElicitationFnT | None = None
+    folder: Path,
+    *,
+    mode: str = "auto",
+    elicitation: ElicitationFnT | None = None,
+    sampling: SamplingFnT | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Client]:
     async with (
-        open_application(folder) as app,
+        open_application(folder, **settings) as app,
         open_server(app) as server,
-        Client(server, mode=mode, cache=None, elicitation_callback=elicitation) as client,
+        Client(
+            server, mode=mode, cache=None, elicitation_callback=elicitation, sampling_callback=sampling
+        ) as client,
     ):
         yield client
 

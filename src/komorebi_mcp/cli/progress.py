@@ -1,8 +1,8 @@
 """Progress bars, on stderr, for a person who watches."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import anyio
@@ -31,6 +31,19 @@ def bytes_bar(what: str, *, total: int | None) -> Iterator[Callable[[int], None]
     with _bar(what, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def steps_shown() -> Iterator[Callable[[int, int, str], Awaitable[None]]]:
+    """Shows which step of a long work is under way, as told to the function given."""
+    out = Console(stderr=True)
+    with out.status("") if out.is_terminal else nullcontext() as status:
+
+        async def show(step: int, total: int, what: str) -> None:
+            if status is not None:
+                status.update(f"{what} ({step}/{total})")
+
+        yield show
 
 
 async def enriched(app: App) -> None:

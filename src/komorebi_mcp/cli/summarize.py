@@ -6,6 +6,7 @@ import typer
 
 from komorebi_mcp.app import App
 from komorebi_mcp.cli.options import AsJson, Since, Until
+from komorebi_mcp.cli.progress import steps_shown
 from komorebi_mcp.cli.session import arguments, run
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.cli.wording import for_people
@@ -41,9 +42,10 @@ def summarize(
 
     async def work(app: App) -> tuple[Summary, dict[str, str]]:
         check_window(checked.since, checked.until)
-        summary = await app.summarize.summarize(
-            LOCAL_OWNER, scope, max_tokens=checked.max_tokens, refresh=checked.refresh
-        )
+        with steps_shown() as report:
+            summary = await app.summarize.summarize(
+                LOCAL_OWNER, scope, max_tokens=checked.max_tokens, refresh=checked.refresh, report=report
+            )
         return summary, {} if json else await _titles(app, summary)
 
     summary, titles = run(work, enriches=False)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from mcp_types import ResourceLink
+from mcp_types import InputRequiredResult, ResourceLink
 from pydantic import Field
 
 from komorebi_mcp.domain.captures import ProjectName
@@ -12,6 +12,7 @@ from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, MAX_TOKENS_MAX, Co
 from komorebi_mcp.services.find import QUERY_CHARS_MAX
 from komorebi_mcp.surface.arguments import Ids, Since, Until, check_window
 from komorebi_mcp.surface.rendering import cited, counted, paragraphs
+from komorebi_mcp.surface.sampling import ModelNeeded, lent_model
 from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
 
 Words = Annotated[str, Field(min_length=1, max_length=QUERY_CHARS_MAX)]
@@ -45,7 +46,7 @@ class CitedSummary(Result):
         return cls(**{name: getattr(summary, name) for name in named}, uri=summary_uri(summary.id))
 
 
-async def _run(call: Call, arguments: SummarizeArguments) -> Reply:
+async def _run(call: Call, arguments: SummarizeArguments) -> Reply | InputRequiredResult:
     check_window(arguments.since, arguments.until)
     scope = Scope(
         project=arguments.project,
@@ -55,9 +56,17 @@ async def _run(call: Call, arguments: SummarizeArguments) -> Reply:
         since=arguments.since,
         until=arguments.until,
     )
-    summary = await call.app.summarize.summarize(
-        call.owner, scope, max_tokens=arguments.max_tokens, refresh=arguments.refresh
-    )
+    try:
+        summary = await call.app.summarize.summarize(
+            call.owner,
+            scope,
+            max_tokens=arguments.max_tokens,
+            refresh=arguments.refresh,
+            client=lent_model(call.ctx, call.params),
+            report=call.ctx.session.report_progress,
+        )
+    except ModelNeeded as needed:
+        return needed.result
     text = paragraphs(
         [
             f"Summary of {counted(summary.covers.captures, 'capture')} ({summary.method}):",
