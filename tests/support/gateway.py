@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,25 @@ import anyio
 from mcp.client._memory import InMemoryTransport
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.server import Server
-from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent, Tool
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ListPromptsResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    TextContent,
+    Tool,
+)
 
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.surface.gateway import gateway_middleware
 from komorebi_mcp.surface.subscriptions import Subscriptions
+from komorebi_mcp.upstream.caller import Caller
 from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.pool import Upstreams, open_upstreams
 from komorebi_mcp.upstream.secrets import Secrets
-from komorebi_mcp.upstream.session import Session, open_session
+from komorebi_mcp.upstream.session import OnNotification, Session, open_session
 from komorebi_mcp.upstream.status import Era
 from komorebi_mcp.upstream.transports import Diagnosis
 
@@ -74,24 +84,42 @@ async def all_tools(opened: Upstreams) -> list[str]:
 
 
 @asynccontextmanager
-async def raw_client(server: Server[Any], era: Era) -> AsyncIterator[Session]:
+async def raw_client(
+    server: Server[Any],
+    era: Era,
+    *,
+    capabilities: Mapping[str, Any] | None = None,
+    on_notification: OnNotification | None = None,
+) -> AsyncIterator[Session]:
     """A client of `server` that sees messages as they are on the wire."""
     session = open_session(
         InMemoryTransport(server),
         Diagnosis(Secrets({})),
         probe=era is Era.MODERN,
-        on_tools_changed=lambda: None,
+        on_notification=on_notification or (lambda *_: None),
         on_closed=lambda: None,
+        capabilities=capabilities,
     )
     async with session as opened:
         assert opened.terms.era is era
         yield opened
 
 
-async def call(client: Session, name: str, arguments: Mapping[str, Any] | None = None, **rest: Any) -> Any:
+async def call(
+    client: Session, name: str, arguments: Mapping[str, Any] | None = None, caller: Caller | None = None
+) -> Any:
     """The raw result of a tool."""
     params = {"name": name, "arguments": dict(arguments or {})}
-    return await client.request("tools/call", params, timeout_s=5, **rest)
+    return await client.request("tools/call", params, timeout_s=5, caller=caller or Caller())
+
+
+def listener(note: Callable[[str, dict[str, Any]], Awaitable[None]]) -> Caller:
+    """A caller who wants progress and hands each notification of its request to `note`."""
+    return Caller(
+        tell=note,
+        progress_token="mine",  # noqa: S106 - not a secret.
+        log_level="debug",
+    )
 
 
 @asynccontextmanager
@@ -103,6 +131,15 @@ async def gateway(
     async def list_tools(_ctx: Any, _params: Any) -> ListToolsResult:
         return ListToolsResult(tools=[Tool(name="own", input_schema={"type": "object"})])
 
+    async def list_prompts(_ctx: Any, _params: Any) -> ListPromptsResult:
+        return ListPromptsResult(prompts=[])
+
+    async def list_resources(_ctx: Any, _params: Any) -> ListResourcesResult:
+        return ListResourcesResult(resources=[])
+
+    async def list_templates(_ctx: Any, _params: Any) -> ListResourceTemplatesResult:
+        return ListResourceTemplatesResult(resource_templates=[])
+
     async def call_tool(_ctx: Any, params: CallToolRequestParams) -> CallToolResult:
         return CallToolResult(content=[TextContent(text=f"own server got {params.name}")])
 
@@ -110,18 +147,25 @@ async def gateway(
         upstreams(folder, servers, environment) as opened,
         anyio.create_task_group() as tasks,
     ):
+        subscriptions = Subscriptions()
         server: Server[Any] = Server(
             "front",
             version="1",
             on_list_tools=list_tools,
             on_call_tool=call_tool,
+            on_list_prompts=list_prompts,
+            on_list_resources=list_resources,
+            on_list_resource_templates=list_templates,
+            on_subscribe_resource=subscriptions.subscribe,
+            on_unsubscribe_resource=subscriptions.unsubscribe,
+            on_subscriptions_listen=subscriptions.listen,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
         )
         aggregate = Aggregate(opened)
         middleware = gateway_middleware(aggregate, {"own"}, server_info=server.server_info_stamp)
-        subscriptions = Subscriptions()
         server.middleware.extend([subscriptions, middleware])
-        aggregate.on_change(subscriptions.tell_of_tools)
+        opened.on_change(subscriptions.tell_of_lists)
+        opened.on_update(subscriptions.tell_of_resource)
         tasks.start_soon(subscriptions.run)
         yield server, opened
         tasks.cancel_scope.cancel()

@@ -11,7 +11,7 @@ from mcp_types import SERVER_INFO_META_KEY
 
 from komorebi_mcp.errors import UpstreamRefused
 from komorebi_mcp.upstream.status import Era
-from support.gateway import all_tools, call, gateway, http_server, raw, raw_client, sdk
+from support.gateway import all_tools, call, gateway, http_server, listener, raw, raw_client, sdk
 from support.upstreams.raw_server import VENDOR_RESULT, VENDOR_TOOL
 
 pytestmark = pytest.mark.process
@@ -79,7 +79,7 @@ async def test_progress_arrives_whole_in_order_and_ahead_of_the_result(
 ) -> None:
     seen: list[dict[str, Any]] = []
 
-    async def note(params: dict[str, Any]) -> None:
+    async def note(_method: str, params: dict[str, Any]) -> None:
         for _ in range(20):
             # Slower than the result is.
             await anyio.lowlevel.checkpoint()
@@ -90,8 +90,8 @@ async def test_progress_arrives_whole_in_order_and_ahead_of_the_result(
             gateway(tmp_path, {"up": raw("--era", theirs)}) as (server, _),
             raw_client(server, ours) as client,
         ):
-            await call(client, "up__climb", on_progress=note)
-    expected = [{"progressToken": "komorebi-1", "progress": n, "total": 5, "x-mood": None} for n in range(5)]
+            await call(client, "up__climb", caller=listener(note))
+    expected = [{"progressToken": "mine", "progress": n, "total": 5, "x-mood": None} for n in range(5)]
     assert seen == expected
 
 
@@ -99,15 +99,17 @@ async def test_progress_arrives_whole_in_order_and_ahead_of_the_result(
 @ERAS
 async def test_a_cancelled_call_is_cancelled_upstream(tmp_path: Path, ours: Era, theirs: Era) -> None:
     with anyio.fail_after(5):
-        async with gateway(tmp_path, {"up": raw("--era", theirs)}) as (server, _):
-            async with raw_client(server, ours) as client, anyio.create_task_group() as tasks:
+        async with (
+            gateway(tmp_path, {"up": raw("--era", theirs)}) as (server, _),
+            raw_client(server, ours) as client,
+        ):
+            async with anyio.create_task_group() as tasks:
 
-                async def cancel(_: dict[str, Any]) -> None:
+                async def cancel(_method: str, _params: dict[str, Any]) -> None:
                     tasks.cancel_scope.cancel()
 
-                await call(client, "up__wait", on_progress=cancel)
-            async with raw_client(server, ours) as client:
-                events = (await call(client, "up__events"))["structuredContent"]["events"]
+                await call(client, "up__wait", caller=listener(cancel))
+            events = (await call(client, "up__events"))["structuredContent"]["events"]
     waited, cancelled = events
     assert waited.removeprefix("waiting") == cancelled.removeprefix("cancelled")
 

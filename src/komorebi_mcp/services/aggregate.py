@@ -1,4 +1,4 @@
-"""Aggregate: the tools of other MCP servers, behind this one."""
+"""Aggregate: what other MCP servers offer, behind this one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,10 +8,11 @@ import anyio
 import structlog
 
 from komorebi_mcp.errors import StorageError
+from komorebi_mcp.upstream.caller import NOBODY, Caller
 from komorebi_mcp.upstream.catalogue import readable
 from komorebi_mcp.upstream.config import UpstreamsConfig
+from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pool import Upstreams
-from komorebi_mcp.upstream.session import OnProgress
 from komorebi_mcp.upstream.status import Era, UpstreamStatus
 
 LOOK_S = 1.0
@@ -25,7 +26,7 @@ class Aggregate:
 
     def __init__(self, upstreams: Upstreams, load: Callable[[], UpstreamsConfig] | None = None) -> None:
         """`load` reads the upstreams file again, for `follow`."""
-        self._upstreams = upstreams
+        self.upstreams = upstreams
         self._load = load
         self._state_listeners: list[Callable[[], None]] = []
 
@@ -37,15 +38,7 @@ class Aggregate:
     @property
     def is_complete(self) -> bool:
         """Whether the tools listed are all there are, and as the upstreams have them now."""
-        return self._upstreams.is_complete
-
-    def wake(self) -> None:
-        """Starts connecting, for a client that will soon ask for the tools; returns at once."""
-        self._upstreams.wake()
-
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Calls `listener` whenever the tools change, until the function returned is called."""
-        return self._upstreams.on_change(listener)
+        return self.upstreams.is_complete
 
     def on_state(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls `listener` when `status` has something else to say; only while `follow` runs."""
@@ -54,7 +47,7 @@ class Aggregate:
 
     async def follow(self, *, look_s: float = LOOK_S) -> None:
         """Takes up what others change: the upstreams file, and what is trusted; until cancelled."""
-        path = self._upstreams.path
+        path = self.upstreams.path
         taken_up = before = await _stamp(path)
         told = self._told()
         while True:
@@ -63,9 +56,9 @@ class Aggregate:
             try:
                 # Once it is the same twice, since a file is seldom written in one go.
                 if stamp != taken_up and stamp == before and self._load is not None:
-                    await self._upstreams.take_up(await anyio.to_thread.run_sync(self._load))
+                    await self.upstreams.take_up(await anyio.to_thread.run_sync(self._load))
                     taken_up = stamp
-                await self._upstreams.recheck()
+                await self.upstreams.recheck()
             except StorageError as error:
                 _log.warning("upstreams.not_followed", error=str(error))
             before = stamp
@@ -79,41 +72,37 @@ class Aggregate:
         return [status.model_copy(update={"p50_ms": None}) for status in self.status()]
 
     async def tools(self, *, era: Era | None = None) -> list[dict[str, Any]]:
+        """The tools' definitions; see `definitions`."""
+        return await self.definitions(Kind.TOOL, era=era)
+
+    async def definitions(self, kind: Kind, *, era: Era | None = None) -> list[dict[str, Any]]:
         """Definitions as the upstreams gave them, under the names they appear by and in their order.
 
         With `era`, those that a client of it can read. Waits less than a second for upstreams that are
         connecting for the first time. The definitions are not to be changed.
         """
-        tools = await self._upstreams.tools()
-        return readable(tools.values(), era)
+        entries = await self.upstreams.listed(kind)
+        return readable(entries.values(), era)
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """The input schema of a known upstream tool."""
-        tool = self._upstreams.known().get(name)
+        tool = self.upstreams.known().get(name)
         schema = tool.definition.get("inputSchema") if tool else None
         return schema if isinstance(schema, dict) else None
 
-    def may_have(self, name: str) -> bool:
-        """Whether a call of `name` is for an upstream."""
-        return self._upstreams.may_have(name)
-
-    async def call(
-        self, name: str, params: Mapping[str, Any], *, on_progress: OnProgress | None = None
-    ) -> dict[str, Any]:
+    async def call(self, name: str, params: Mapping[str, Any], *, caller: Caller = NOBODY) -> dict[str, Any]:
         """The raw result of the tool that appears as `name`, called with these raw params and their `_meta`.
-
-        `on_progress` is given the raw params of each progress notification, all of them ahead of the result.
 
         Raises:
             NotFound: No upstream has it.
             UpstreamRefused: It answered with a JSON-RPC error.
             UpstreamUnavailable: It does not answer, or not in time.
         """
-        return await self._upstreams.call(name, params, on_progress=on_progress)
+        return await self.upstreams.call(name, params, caller=caller)
 
     def status(self) -> list[UpstreamStatus]:
         """How each entry of the upstreams file is doing."""
-        return self._upstreams.status()
+        return self.upstreams.status()
 
 
 async def _stamp(path: Path) -> tuple[int, ...] | None:

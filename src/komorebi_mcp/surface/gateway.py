@@ -1,35 +1,30 @@
-"""Server middleware that puts the upstreams' tools beside ours: it merges lists and forwards calls.
+"""Server middleware that puts what the upstreams offer beside what is ours: it merges lists and forwards.
 
 It works on raw messages, ahead of the handlers, since typed ones would drop every field they do not know.
-What concerns our own tools goes on to them untouched.
+What concerns us alone goes on to them untouched.
 """
 
-import base64
-import binascii
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
-from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
-from mcp_types import CORE_RESULT_TYPES, SERVER_INFO_META_KEY
+from mcp_types import METHOD_NOT_FOUND
 from mcp_types.methods import validate_client_request
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from komorebi_mcp.errors import NotFound, UpstreamRefused, UpstreamUnavailable
+from komorebi_mcp.errors import NotFound, UpstreamError, UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.services.aggregate import Aggregate
+from komorebi_mcp.surface.gateway_callers import Callers, Context, era_of
+from komorebi_mcp.surface.gateway_lists import list_merged
+from komorebi_mcp.surface.gateway_results import for_era, refusal_of, with_capabilities
 from komorebi_mcp.surface.replies import tool_error
-from komorebi_mcp.surface.sdk import connection_of, outbound_of
-from komorebi_mcp.upstream.session import OnProgress
-from komorebi_mcp.upstream.status import Era
+from komorebi_mcp.surface.resource_uris import is_own
+from komorebi_mcp.surface.sdk import connection_of
+from komorebi_mcp.upstream.offers import Kind
 
-PAGE_TOOLS_MAX = 250
-"""Large, since some clients read only the first page."""
-
-_CURSOR = "upstreams:"
-_Context = ServerRequestContext[Any, Any]
+_LISTS = {kind.method: kind for kind in Kind}
 
 
 class Gateway:
@@ -39,78 +34,139 @@ class Gateway:
         self, aggregate: Aggregate, own_tool_names: Collection[str], server_info: Mapping[str, Any] | None
     ) -> None:
         self._aggregate = aggregate
+        self._upstreams = aggregate.upstreams
         self._own = frozenset(own_tool_names)
         self._server_info = dict(server_info) if server_info else None
+        self._callers = Callers(self._upstreams.leave)
+        self._routes: dict[str, Callable[[Context, CallNext], Awaitable[HandlerResult]]] = {
+            "tools/call": self._call,
+            "prompts/get": self._get_prompt,
+            "resources/read": self._read,
+            "resources/subscribe": self._subscribe,
+            "resources/unsubscribe": self._subscribe,
+            "subscriptions/listen": self._listen,
+            "completion/complete": self._complete,
+            "logging/setLevel": self._set_level,
+        }
 
-    async def __call__(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
+    async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        if not self._aggregate.enabled:
+            return await call_next(ctx)
         match ctx.method:
             case "initialize" | "server/discover":
-                # The client will want the tools next, so the upstreams may as well connect meanwhile.
-                self._aggregate.wake()
-            case "tools/list" if self._is_for_us(ctx):
-                return await self._list(ctx, call_next)
-            case "tools/call" if self._is_for_us(ctx) and self._may_forward(ctx.params):
-                return await self._call(ctx, call_next)
+                # The client will want the lists next, so the upstreams may as well connect meanwhile.
+                self._upstreams.wake(self._callers.caller_of(ctx))
+                return with_capabilities(await call_next(ctx), era_of(ctx))
+            case "notifications/roots/list_changed":
+                await self._forward_notification(ctx)
+            case method if method in _LISTS and _is_valid(ctx):
+                return await list_merged(ctx, call_next, _LISTS[method], self._aggregate, self._own)
+            case method if method in self._routes and _is_valid(ctx):
+                return await self._routes[method](ctx, call_next)
         return await call_next(ctx)
 
-    def _is_for_us(self, ctx: _Context) -> bool:
-        """Whether it is a request that our own server would accept at this point; if not, it says why."""
-        if not self._aggregate.enabled or not connection_of(ctx).initialize_accepted:
-            return False
-        try:
-            validate_client_request(ctx.method, ctx.protocol_version, ctx.params)
-        except (KeyError, ValidationError):
-            return False
-        return True
-
-    def _may_forward(self, params: Mapping[str, Any] | None) -> bool:
-        name = (params or {}).get("name")
-        return isinstance(name, str) and name not in self._own and self._aggregate.may_have(name)
-
-    async def _list(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
-        """Our own tools first, page by page, then the upstreams'."""
-        params = dict(ctx.params or {})
-        after = _name_in(params.get("cursor"))
-        if after is not None:
-            # Asked for our first page, whose envelope then carries theirs.
-            del params["cursor"]
-        page = await call_next(replace(ctx, params=params))
-        if not isinstance(page, dict) or (after is None and page.get("nextCursor") is not None):
-            return page
-        theirs = [
-            definition
-            for definition in await self._aggregate.tools(era=_era(ctx))
-            if definition["name"] not in self._own and definition["name"] > (after or "")
-        ]
-        shown = theirs[:PAGE_TOOLS_MAX]
-        merged = {**page, "tools": [*(page["tools"] if after is None else ()), *shown]}
-        merged.pop("nextCursor", None)
-        if len(theirs) > len(shown):
-            merged["nextCursor"] = _cursor_after(shown[-1]["name"])
-        if "ttlMs" in merged and not self._aggregate.is_complete:
-            merged["ttlMs"] = 0
-        return merged
-
-    async def _call(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
+    async def _call(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
+        name = params["name"]
+        if name in self._own or not self._upstreams.may_have(Kind.TOOL, name):
+            return await call_next(ctx)
         try:
-            result = await self._aggregate.call(params["name"], params, on_progress=_progress_to(ctx))
+            result = await self._aggregate.call(name, params, caller=self._callers.caller_of(ctx))
         except NotFound:
             return await call_next(ctx)
         except UpstreamRefused as error:
-            raise MCPError(code=error.code, message=str(error), data=error.data) from error
+            raise refusal_of(error) from error
         except UpstreamUnavailable as error:
-            result = _failed(error)
-        if _era(ctx) is Era.MODERN:
-            return self._for_modern(result)
-        return _for_handshake(result)
+            result = tool_error(error).model_dump(by_alias=True, mode="json", exclude_none=True)
+        return for_era(ctx, result, self._server_info)
 
-    def _for_modern(self, result: dict[str, Any]) -> dict[str, Any]:
-        shaped = {"resultType": "complete", **result}
-        meta = result.get("_meta")
-        if self._server_info is not None and SERVER_INFO_META_KEY not in (meta or {}):
-            shaped["_meta"] = {**(meta or {}), SERVER_INFO_META_KEY: self._server_info}
-        return shaped
+    async def _get_prompt(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        params = ctx.params or {}
+        if not self._upstreams.may_have(Kind.PROMPT, params["name"]):
+            return await call_next(ctx)
+        return await self._pass(
+            ctx,
+            call_next,
+            self._upstreams.get_prompt(params["name"], params, caller=self._callers.caller_of(ctx)),
+        )
+
+    async def _read(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        params = ctx.params or {}
+        if is_own(params["uri"]):
+            return await call_next(ctx)
+        return await self._pass(
+            ctx,
+            call_next,
+            self._upstreams.with_uri(ctx.method, params["uri"], params, caller=self._callers.caller_of(ctx)),
+        )
+
+    async def _subscribe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Follows the resource upstream, and notes here who is to be told."""
+        uri = (ctx.params or {})["uri"]
+        if not is_own(uri):
+            follow = (
+                self._upstreams.follow if ctx.method == "resources/subscribe" else self._upstreams.unfollow
+            )
+            try:
+                await follow(uri, caller=self._callers.caller_of(ctx))
+            except UpstreamError as error:
+                raise refusal_of(error) from error
+        return await call_next(ctx)
+
+    async def _listen(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Follows the resources upstream for as long as the client listens."""
+        wanted = ((ctx.params or {}).get("notifications") or {}).get("resourceSubscriptions") or []
+        async with AsyncExitStack() as followed:
+            for uri in wanted:
+                if not is_own(uri):
+                    # What cannot be followed has no changes to tell of, as in a list of our own.
+                    with suppress(UpstreamError):
+                        await self._upstreams.follow(uri)
+                        followed.push_async_callback(self._unfollow, uri)
+            return await call_next(ctx)
+
+    async def _unfollow(self, uri: str) -> None:
+        with suppress(UpstreamError):
+            await self._upstreams.unfollow(uri)
+
+    async def _complete(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        params = ctx.params or {}
+        ref = params["ref"]
+        name, uri = ref.get("name"), ref.get("uri")
+        if not self._upstreams.may_have(Kind.PROMPT, name) if name is not None else is_own(str(uri)):
+            return await call_next(ctx)
+        return await self._pass(
+            ctx,
+            call_next,
+            self._upstreams.complete(ref, params, caller=self._callers.caller_of(ctx)),
+        )
+
+    async def _set_level(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        client = self._callers.client_of(ctx)
+        if client is not None:
+            await self._upstreams.set_level(client, (ctx.params or {})["level"])
+        try:
+            return await call_next(ctx)
+        except MCPError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise
+            # We log nothing to clients ourselves.
+            return {}
+
+    async def _pass(
+        self, ctx: Context, call_next: CallNext, request: Awaitable[dict[str, Any]]
+    ) -> HandlerResult:
+        try:
+            return for_era(ctx, await request, self._server_info)
+        except NotFound:
+            return await call_next(ctx)
+        except UpstreamError as error:
+            raise refusal_of(error) from error
+
+    async def _forward_notification(self, ctx: Context) -> None:
+        client = self._callers.client_of(ctx)
+        if client is not None:
+            await self._upstreams.tell(client, ctx.method, ctx.params)
 
 
 def gateway_middleware(
@@ -123,57 +179,12 @@ def gateway_middleware(
     return Gateway(aggregate, own_tool_names, server_info)
 
 
-def _for_handshake(result: dict[str, Any]) -> dict[str, Any]:
-    """`result` without what only the modern era knows."""
-    if result.get("resultType") == "input_required":
-        return _failed(
-            UpstreamUnavailable(
-                "The upstream asks for input, which this client has no way to give. "
-                "Call the tool with all it needs."
-            )
-        )
-    shaped = dict(result)
-    if shaped.get("resultType") in CORE_RESULT_TYPES:
-        del shaped["resultType"]
-    meta = shaped.get("_meta")
-    if isinstance(meta, dict) and SERVER_INFO_META_KEY in meta:
-        shaped["_meta"] = {key: value for key, value in meta.items() if key != SERVER_INFO_META_KEY}
-        if not shaped["_meta"]:
-            del shaped["_meta"]
-    return shaped
-
-
-def _failed(error: UpstreamUnavailable) -> dict[str, Any]:
-    return tool_error(error).model_dump(by_alias=True, mode="json", exclude_none=True)
-
-
-def _progress_to(ctx: _Context) -> OnProgress | None:
-    """Sends progress on under the client's own token; None when the client asked for none."""
-    token = progress_token_from_params(ctx.params)
-    if token is None:
-        return None
-    outbound = outbound_of(ctx)
-
-    async def forward(params: dict[str, Any]) -> None:
-        await outbound.notify("notifications/progress", {**params, "progressToken": token})
-
-    return forward
-
-
-def _era(ctx: _Context) -> Era:
-    return Era.MODERN if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else Era.HANDSHAKE
-
-
-def _cursor_after(name: str) -> str:
-    return base64.urlsafe_b64encode(f"{_CURSOR}{name}".encode()).decode()
-
-
-def _name_in(cursor: object) -> str | None:
-    """The name after which a list goes on, or None when the cursor is not one of ours."""
-    if not isinstance(cursor, str):
-        return None
+def _is_valid(ctx: Context) -> bool:
+    """Whether it is a request that our own server would accept at this point; if not, it says why."""
+    if not connection_of(ctx).initialize_accepted:
+        return False
     try:
-        text = base64.urlsafe_b64decode(cursor.encode()).decode()
-    except (binascii.Error, ValueError):
-        return None
-    return text.removeprefix(_CURSOR) if text.startswith(_CURSOR) else None
+        validate_client_request(ctx.method, ctx.protocol_version, ctx.params)
+    except (KeyError, ValidationError):
+        return False
+    return True

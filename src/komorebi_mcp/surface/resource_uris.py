@@ -3,6 +3,7 @@
 from typing import Final
 
 from komorebi_mcp.domain.ids import brief_uri, project_uri
+from komorebi_mcp.upstream.names import OWN_URIS
 
 ROOT: Final = "komorebi://"
 INBOX_URI: Final = f"{ROOT}inbox"
@@ -12,3 +13,8 @@ PROJECTS_URI: Final = f"{ROOT}projects"
 def project_uris(name: str | None) -> tuple[str, ...]:
     """What is different once something in the project is; nothing without one."""
     return (PROJECTS_URI, project_uri(name), brief_uri(name)) if name else ()
+
+
+def is_own(uri: str) -> bool:
+    """Whether no upstream may answer for it."""
+    return uri.startswith(OWN_URIS)

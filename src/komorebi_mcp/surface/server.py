@@ -118,7 +118,8 @@ async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
     """A server over an opened app, whose clients are told of changes for as long as it is open."""
     subscriptions = Subscriptions(app.watch)
     forget_events = app.events.subscribe(subscriptions.tell)
-    forget_tools = app.aggregate.on_change(subscriptions.tell_of_tools)
+    forget_lists = app.aggregate.upstreams.on_change(subscriptions.tell_of_lists)
+    forget_updates = app.aggregate.upstreams.on_update(subscriptions.tell_of_resource)
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(subscriptions.run)
@@ -127,5 +128,6 @@ async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
             yield KomorebiServer(app, subscriptions)
             beside.cancel_scope.cancel()
     finally:
-        forget_tools()
+        forget_updates()
+        forget_lists()
         forget_events()

@@ -6,7 +6,7 @@ own owner's data only.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.subscriptions import (
     InMemorySubscriptionBus,
     ListenHandler,
+    PromptsListChanged,
     ResourcesListChanged,
     ResourceUpdated,
     ServerEvent,
@@ -38,6 +39,7 @@ from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.resource_uris import INBOX_URI, project_uris
 from komorebi_mcp.surface.sdk import connection_of
+from komorebi_mcp.upstream.offers import Kind
 
 _NOTIFY_TIMEOUT_S = 1.0
 """A client that does not read for so long misses the notification, so that the others are told."""
@@ -45,6 +47,13 @@ _NOTIFY_TIMEOUT_S = 1.0
 _LOOK_S = 1.0
 """How often to look for what other processes changed."""
 _CAPTURES = capture_uri("")
+
+_LIST_CHANGED: dict[Kind, ServerEvent] = {
+    Kind.TOOL: ToolsListChanged(),
+    Kind.PROMPT: PromptsListChanged(),
+    Kind.RESOURCE: ResourcesListChanged(),
+    Kind.TEMPLATE: ResourcesListChanged(),
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -131,9 +140,15 @@ class Subscriptions:
             self._waiting[change.owner, ResourcesListChanged()] = None
         self._arrived.set()
 
-    def tell_of_tools(self) -> None:
-        """Has `run` tell every client that there are other tools now; returns at once."""
-        self._waiting[None, ToolsListChanged()] = None
+    def tell_of_lists(self, kinds: Iterable[Kind]) -> None:
+        """Has `run` tell every client that the upstreams offer others of these kinds; returns at once."""
+        for kind in kinds:
+            self._waiting[None, _LIST_CHANGED[kind]] = None
+        self._arrived.set()
+
+    def tell_of_resource(self, uri: str) -> None:
+        """Has `run` tell those who follow it that an upstream's resource has changed; returns at once."""
+        self._waiting[None, ResourceUpdated(uri)] = None
         self._arrived.set()
 
     async def run(self) -> None:
@@ -196,6 +211,8 @@ class Subscriptions:
                 match event:
                     case ToolsListChanged():
                         await connection.notify("notifications/tools/list_changed", None)
+                    case PromptsListChanged():
+                        await connection.notify("notifications/prompts/list_changed", None)
                     case ResourcesListChanged():
                         await connection.notify("notifications/resources/list_changed", None)
                     case ResourceUpdated(uri=uri) if uri in client.uris:

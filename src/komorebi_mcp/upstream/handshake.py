@@ -39,6 +39,7 @@ from mcp_types.version import (
 )
 
 from komorebi_mcp.errors import UpstreamUnavailable
+from komorebi_mcp.upstream.caller import Caller
 from komorebi_mcp.upstream.status import Era
 
 PROBE_TIMEOUT_S = 5.0
@@ -56,28 +57,34 @@ class Terms:
     era: Era
     version: str
     capabilities: Mapping[str, Any] = field(default_factory=dict)
-    """As the upstream declared them."""
+    """What the upstream declares that it has."""
     instructions: str | None = None
+    """What it tells models about itself."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every message over HTTP carries."""
+        return {MCP_PROTOCOL_VERSION_HEADER: self.version}
 
     def stamp(
-        self, method: str, params: Mapping[str, Any] | None, headers: Mapping[str, str]
+        self, method: str, params: Mapping[str, Any] | None, headers: Mapping[str, str], caller: Caller
     ) -> tuple[dict[str, Any], CallOptions]:
         """The params and options under which a request goes out.
 
-        A modern caller's capabilities stay in its `_meta` towards a modern upstream, so that the upstream may
-        ask it for input; everything else of the caller's own envelope ends here.
+        The caller's capabilities go along to a modern upstream, so that it may ask for input; everything else
+        of the caller's own envelope ends here.
         """
         stamped = dict(params or {})
         given = stamped.get("_meta")
         meta: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {}
-        capabilities = meta.get(CLIENT_CAPABILITIES_META_KEY)
         for key in _ENVELOPE_KEYS:
             meta.pop(key, None)
-        sent = {MCP_PROTOCOL_VERSION_HEADER: self.version, **headers}
+        sent = {**self.headers, **headers}
         if self.era is Era.MODERN:
             meta |= _envelope(self.version)
-            if isinstance(capabilities, Mapping):
-                meta[CLIENT_CAPABILITIES_META_KEY] = dict(capabilities)
+            meta[CLIENT_CAPABILITIES_META_KEY] = dict(caller.capabilities)
+            if caller.log_level is not None:
+                meta[LOG_LEVEL_META_KEY] = caller.log_level
             sent[MCP_METHOD_HEADER] = method
             name = stamped.get(NAME_BEARING_METHODS.get(method, ""))
             if isinstance(name, str):
@@ -105,8 +112,10 @@ class ProbeEndedConnection(UpstreamUnavailable):
     """The upstream hung up on `server/discover`, as some of the handshake era do on what they do not know."""
 
 
-async def agree(dispatcher: Dispatcher, *, probe: bool) -> Terms:
+async def agree(dispatcher: Dispatcher, *, probe: bool, capabilities: Mapping[str, Any]) -> Terms:
     """The terms this upstream speaks under; without `probe` only `initialize` is tried.
+
+    The capabilities are those that `initialize` declares.
 
     Raises:
         ProbeEndedConnection: Connect again and come without `probe`.
@@ -114,12 +123,12 @@ async def agree(dispatcher: Dispatcher, *, probe: bool) -> Terms:
         MCPError: It refused the handshake.
     """
     if not probe:
-        return await _initialize(dispatcher)
+        return await _initialize(dispatcher, capabilities)
     offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
     if offered is not None:
         return offered
     try:
-        return await _initialize(dispatcher)
+        return await _initialize(dispatcher, capabilities)
     except MCPError as error:
         if error.code != UNSUPPORTED_PROTOCOL_VERSION:
             raise
@@ -131,7 +140,7 @@ async def agree(dispatcher: Dispatcher, *, probe: bool) -> Terms:
 
 
 async def _discover(dispatcher: Dispatcher, proposed: str) -> Terms | None:
-    """Terms of a modern version that the upstream speaks too, or None."""
+    """Modern terms that the upstream agrees to, or None."""
     opts: CallOptions = {
         "timeout": PROBE_TIMEOUT_S,
         "cancel_on_abandon": False,
@@ -147,25 +156,28 @@ async def _discover(dispatcher: Dispatcher, proposed: str) -> Terms | None:
         supported = error.data.get("supported") if isinstance(error.data, dict) else None
         mutual = _newest(supported)
         return await _discover(dispatcher, mutual) if mutual and mutual != proposed else None
-    spoken = _newest(result.get("supportedVersions"))
-    return None if spoken is None else _terms(Era.MODERN, spoken, result)
+    offered = _newest(result.get("supportedVersions"))
+    return _terms(Era.MODERN, offered, result) if offered else None
 
 
-async def _initialize(dispatcher: Dispatcher) -> Terms:
-    params = {"protocolVersion": LATEST_HANDSHAKE_VERSION, "capabilities": {}, "clientInfo": _CLIENT_INFO}
+async def _initialize(dispatcher: Dispatcher, capabilities: Mapping[str, Any]) -> Terms:
+    params = {
+        "protocolVersion": LATEST_HANDSHAKE_VERSION,
+        "capabilities": dict(capabilities),
+        "clientInfo": _CLIENT_INFO,
+    }
     result = await dispatcher.send_raw_request("initialize", params, {"cancel_on_abandon": False})
     spoken = result.get("protocolVersion")
     if spoken not in HANDSHAKE_PROTOCOL_VERSIONS:
         raise UpstreamUnavailable(f"It speaks protocol version {str(spoken)[:20]!r}, which is not supported.")
-    headers = {MCP_PROTOCOL_VERSION_HEADER: spoken}
-    await dispatcher.notify("notifications/initialized", None, {"headers": headers})
-    return _terms(Era.HANDSHAKE, spoken, result)
+    terms = _terms(Era.HANDSHAKE, spoken, result)
+    await dispatcher.notify("notifications/initialized", None, {"headers": terms.headers})
+    return terms
 
 
 def _terms(era: Era, spoken: str, result: Mapping[str, Any]) -> Terms:
     """What was agreed, without whatever an upstream may declare in a wrong shape."""
-    capabilities = result.get("capabilities")
-    instructions = result.get("instructions")
+    capabilities, instructions = result.get("capabilities"), result.get("instructions")
     return Terms(
         era,
         spoken,

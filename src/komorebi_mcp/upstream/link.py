@@ -1,160 +1,52 @@
-"""One upstream's connection over time: made when first wanted, kept, and made again when it breaks."""
+"""One upstream: what is asked of it on somebody's behalf, over whichever of its connections."""
 
-import random
-import traceback
-from collections import deque
-from collections.abc import Callable, Mapping
-from statistics import median
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
-import structlog
 
 from komorebi_mcp.errors import Quarantined, UpstreamRefused, UpstreamUnavailable
-from komorebi_mcp.upstream.catalogue import Entry, Listing, quarantined, read_offer
-from komorebi_mcp.upstream.config import UpstreamConfig
-from komorebi_mcp.upstream.handshake import ProbeEndedConnection, param_headers
-from komorebi_mcp.upstream.offers import Kind, Offer, fetch_offer
-from komorebi_mcp.upstream.pins import Keeper, Recalled
-from komorebi_mcp.upstream.reasons import sentence_on, telling
-from komorebi_mcp.upstream.secrets import Secrets
-from komorebi_mcp.upstream.session import OnProgress, Session, SessionExpired, open_session
-from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
-from komorebi_mcp.upstream.transports import Diagnosis, open_transport
-
-CALL_WAIT_S = 20.0
-"""How long a call waits for the connection; the handshake itself may take longer."""
-BACKOFF_FIRST_S = 0.5
-BACKOFF_LAST_S = 300.0
-RETRY_PAUSE_S = 5.0
-"""A listing does not make a failed upstream try again sooner than this; a call does so at once."""
-STEADY_S = 30.0
-"""A connection that held so long starts the backoff anew."""
-RELIST_PAUSE_S = 0.2
-
-_LATENCIES_KEPT = 200
-
-_log = structlog.get_logger(__name__)
+from komorebi_mcp.upstream.caller import NOBODY, Caller, Client
+from komorebi_mcp.upstream.catalogue import Entry, quarantined
+from komorebi_mcp.upstream.following import set_level
+from komorebi_mcp.upstream.handshake import param_headers
+from komorebi_mcp.upstream.kept import CALL_WAIT_S, KeptConnection
+from komorebi_mcp.upstream.offers import Kind
+from komorebi_mcp.upstream.session import Ended, Session, SessionExpired
+from komorebi_mcp.upstream.status import Era
 
 
-class Link:
+class Link(KeptConnection):
     """One upstream. `run` does the connecting in a task of its own; the rest may be called from anywhere."""
 
-    def __init__(
+    async def request(
         self,
-        config: UpstreamConfig,
-        environment: Mapping[str, str],
-        secrets: Secrets,
-        on_change: Callable[[], None],
+        method: str,
+        params: Mapping[str, Any],
         *,
-        keeper: Keeper | None = None,
-        recalled: Recalled | None = None,
-    ) -> None:
-        """Without a keeper nothing is pinned and nothing outlives the process."""
-        self.config = config
-        self.listing = Listing()
-        self.was_listed = False
-        self.state = UpstreamState.CONFIGURED
-        self.first_wanted_at: float | None = None
-        self._environment = environment
-        self._secrets = secrets
-        self._on_change = on_change
-        self._diagnosis = Diagnosis(self._secrets)
-        self._session: Session | None = None
-        self._era: Era | None = None
-        self._probe = True
-        self._last_error: str | None = None
-        self._failed_at = 0.0
-        self._failures = 0
-        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        self._settled = anyio.Event()
-        self._poked = anyio.Event()
-        self._tools_changed = False
-        self._attempt = anyio.CancelScope()
-        self._at_once = False
-        """The next attempt is to follow without a pause."""
-        self._stopping = False
-        self._keeper = keeper
-        self._offer: Offer | None = None
-        if recalled is not None:
-            self._offer = recalled.offer
-            self._era = recalled.era
-            self._adopt(read_offer(config, recalled.offer, recalled.verdict))
-
-    @property
-    def is_ready(self) -> bool:
-        return self._session is not None and self._session.is_open
-
-    @property
-    def is_stale(self) -> bool:
-        return self.was_listed and not self.is_ready
-
-    def status(self) -> UpstreamStatus:
-        return UpstreamStatus(
-            name=self.config.name,
-            # A connection that ended a moment ago is about to be made again.
-            state=UpstreamState.CONNECTING if self._session and not self.is_ready else self.state,
-            era=self._era,
-            tools=len(self.listing.of(Kind.TOOL)),
-            stale=self.is_stale,
-            quarantined=(),
-            last_error=" ".join(filter(None, (self._last_error, *self.listing.left_out[:3]))) or None,
-            p50_ms=round(median(self._latencies_ms), 1) if self._latencies_ms else None,
-        )
-
-    def want(self, *, rest_s: float = RETRY_PAUSE_S) -> None:
-        """Has the connection made, unless it is there, under way or failed less than `rest_s` seconds ago."""
-        rested = anyio.current_time() - self._failed_at >= rest_s
-        if self._stopping:
-            return
-        if self.state is UpstreamState.CONFIGURED or (self.state is UpstreamState.FAILED and rested):
-            self._begin()
-            self._poke()
-
-    def stop(self) -> None:
-        """Ends the connection, without waiting for it; `run` returns soon after."""
-        self._stopping = True
-        if self.state is UpstreamState.READY:
-            self._poke()
-        else:
-            self._attempt.cancel()
-            self._poke()
-
-    async def settled(self, *, until: float) -> None:
-        """Returns once the attempt under way has an outcome, or at `until` on the event loop's clock."""
-        with anyio.CancelScope(deadline=until):
-            while self.state is UpstreamState.CONNECTING:
-                await self._settled.wait()
-
-    async def review(self) -> None:
-        """Compares what was offered last with the pins again, by the entry as it is now.
-
-        Raises:
-            StorageError: The pins cannot be read.
-        """
-        offer, era = self._offer, self._era
-        if offer is None or era is None:
-            return
-        verdict = None if self._keeper is None else await self._keeper.review(self.config, offer, era)
-        if offer is self._offer:
-            self._adopt(read_offer(self.config, offer, verdict))
-
-    async def call(
-        self, tool: Entry, params: Mapping[str, Any], *, on_progress: OnProgress | None
+        caller: Caller = NOBODY,
+        entry: Entry | None = None,
     ) -> dict[str, Any]:
-        """The raw result of a `tools/call`, made with the tool's own name.
+        """The raw result of a request, made with the upstream's own names.
+
+        A connection that ends meanwhile is made again. A tool is then called once more only if it says that
+        this does no harm.
 
         Raises:
             UpstreamRefused: With the upstream's own code, and its message and data free of secrets.
             UpstreamUnavailable: The message names the upstream and what to do.
         """
-        renamed = {**params, "name": tool.original}
         try:
             try:
-                return await self._call_once(tool, renamed, on_progress)
+                return await self._request_once(method, params, caller, entry)
             except SessionExpired:
                 # It was not carried out, so asking again on a new connection repeats nothing.
-                return await self._call_once(tool, renamed, on_progress)
+                return await self._request_once(method, params, caller, entry)
+            except Ended:
+                if not _may_repeat(method, entry):
+                    raise
+                return await self._request_once(method, params, caller, entry)
         except UpstreamRefused as error:
             raise UpstreamRefused(
                 self._secrets.mask(str(error)), code=error.code, data=self._secrets.mask_all(error.data)
@@ -164,174 +56,102 @@ class Link:
         except UpstreamUnavailable as error:
             raise self.unavailable(str(error)) from error
 
-    def unavailable(self, reason: str | None = None) -> UpstreamUnavailable:
-        """What to tell a caller who cannot be served."""
-        reason = reason or self._last_error or "It is still connecting."
-        return UpstreamUnavailable(
-            f"The upstream '{self.config.name}' is not available: {self._secrets.mask(reason)} "
-            "Try again in a moment; the other tools work as before."
-        )
+    def offers(self, capability: str) -> bool:
+        """Whether it declared this when it was last reached."""
+        return capability in self._capabilities
 
-    async def _call_once(
-        self, tool: Entry, params: Mapping[str, Any], on_progress: OnProgress | None
+    async def settled_era(self) -> Era | None:
+        """The era it speaks, once it is connected; None where it cannot be reached."""
+        with suppress(UpstreamUnavailable):
+            return (await self._connected()).terms.era
+        return None
+
+    async def follow(self, uri: str, caller: Caller) -> None:
+        """Has changes of the resource told; raises as `request` does."""
+        if await self.settled_era() is Era.HANDSHAKE:
+            await self.request("resources/subscribe", {"uri": uri}, caller=caller)
+        self._following.add(uri)
+
+    async def unfollow(self, uri: str, caller: Caller) -> None:
+        """Ends one `follow`; raises as `request` does."""
+        if self._following.remove(uri) and await self.settled_era() is Era.HANDSHAKE:
+            await self.request("resources/unsubscribe", {"uri": uri}, caller=caller)
+
+    async def tell(self, client: Client, method: str, params: Mapping[str, Any] | None) -> None:
+        """Takes a notification of the client to the sessions that are its own."""
+        for session in self._sessions_of(client):
+            await session.notify(method, params)
+
+    async def set_level(self, client: Client) -> None:
+        """Has what is the client's own log from its level on, as far as the upstream does."""
+        for session in self._sessions_of(client):
+            await set_level(session, client)
+
+    def _sessions_of(self, client: Client) -> list[Session]:
+        shared = self._session
+        ours = [shared] if shared is not None and shared.client is client else []
+        return ours + self._seats.sessions_of(client)
+
+    def leave(self, client: Client) -> None:
+        """Ends what the upstream keeps for this client, whose session is over."""
+        self._seats.leave(client)
+        if self._first.client is client:
+            self._first = NOBODY
+        if self._session is not None and self._session.held_by is client:
+            self._leave(self._session)
+
+    async def _request_once(
+        self, method: str, params: Mapping[str, Any], caller: Caller, entry: Entry | None
     ) -> dict[str, Any]:
-        session = await self._connected()
-        if any(tool.kind is held.kind and tool.original == held.original for held in self.listing.held):
+        shared = await self._connected()
+        held = entry is not None and any(
+            entry.kind is each.kind and entry.original == each.original for each in self.listing.held
+        )
+        if entry is not None and held:
             # It was known from before, and the upstream came up with another definition.
-            raise quarantined(tool, self.config.name)
-        began = anyio.current_time()
-        try:
-            result = await session.request(
-                "tools/call",
-                params,
-                timeout_s=self.config.timeout_s,
-                on_progress=on_progress,
-                headers=param_headers(session.terms, tool.definition.get("inputSchema"), params),
-            )
-        except SessionExpired:
-            self._leave(session)
-            raise
+            raise quarantined(entry, self.config.name)
+        async with self._seat(caller, shared) as session:
+            began = anyio.current_time()
+            try:
+                result = await session.request(
+                    method,
+                    params,
+                    timeout_s=self.config.timeout_s,
+                    caller=caller,
+                    headers=_headers(session, entry, params),
+                )
+            except SessionExpired:
+                if session is shared:
+                    self._leave(session)
+                raise
         self._latencies_ms.append((anyio.current_time() - began) * 1000)
         return self._secrets.mask_all(result) if result.get("isError") is True else result
 
-    async def _connected(self) -> Session:
-        until = anyio.current_time() + CALL_WAIT_S
-        # Twice: the attempt under way may turn out to be the end of the connection before.
-        for _ in range(2):
-            if self._session is not None and self._session.is_open:
-                return self._session
-            self.want(rest_s=0)
-            await self.settled(until=until)
-        if self._session is not None and self._session.is_open:
-            return self._session
-        if self.state is UpstreamState.CONNECTING:
-            raise UpstreamUnavailable("It is still connecting.")
-        raise UpstreamUnavailable(self._last_error or "It ended the connection.")
+    @asynccontextmanager
+    async def _seat(self, caller: Caller, shared: Session) -> AsyncIterator[Session]:
+        opened = False
+        try:
+            async with self._seats.take(caller, shared, wait_s=CALL_WAIT_S) as session:
+                opened = True
+                yield session
+        except Exception as error:
+            if opened or isinstance(error, UpstreamUnavailable):
+                raise
+            raise UpstreamUnavailable(self._reason(error)) from error
 
-    # What follows runs in the link's own task.
 
-    async def run(self) -> None:
-        """Connects when wanted and again whenever the connection breaks, until `stop`."""
-        while await self._is_due():
-            if self.state is not UpstreamState.CONNECTING:
-                self._begin()
-            began = anyio.current_time()
-            self._at_once = False
-            failure: Exception = UpstreamUnavailable("It ended the connection.")
-            with anyio.CancelScope() as self._attempt:
-                try:
-                    await self._hold_connection()
-                except Exception as error:  # noqa: BLE001  # Whatever an upstream does stays with that upstream.
-                    failure = error
-            reason = self._reason(failure)
-            if self._at_once:
-                continue
-            if anyio.current_time() - began >= STEADY_S:
-                self._failures = 0
-            self._give_up(reason)
-        self._last_error = "It was closed."
-        self._settle(UpstreamState.FAILED)
+def _may_repeat(method: str, entry: Entry | None) -> bool:
+    """Whether a request whose outcome is not known may be made again."""
+    if method != "tools/call":
+        return method in _READING
+    hints = entry.definition.get("annotations") if entry else None
+    return isinstance(hints, Mapping) and True in (hints.get("readOnlyHint"), hints.get("idempotentHint"))
 
-    async def _is_due(self) -> bool:
-        """Waits until a connection is wanted or the backoff is over; False once it is time to stop."""
-        if self.state is UpstreamState.FAILED:
-            limit = min(BACKOFF_FIRST_S * 2 ** (self._failures - 1), BACKOFF_LAST_S)
-            until = anyio.current_time() + limit * random.uniform(0.5, 1.0)  # noqa: S311  # Jitter is no secret.
-        else:
-            until = float("inf")
-        with anyio.CancelScope(deadline=until):
-            while not self._stopping and self.state is not UpstreamState.CONNECTING:
-                await self._next_poke()
-        return not self._stopping
 
-    async def _hold_connection(self) -> None:
-        self._diagnosis = diagnosis = Diagnosis(self._secrets)
-        transport = await open_transport(self.config, self._environment, self._secrets, diagnosis)
-        async with open_session(
-            transport,
-            diagnosis,
-            probe=self._probe,
-            on_tools_changed=self._note_change,
-            on_closed=self._poke,
-        ) as session:
-            self._era = session.terms.era
-            await self._take_offer(await fetch_offer(session))
-            self._session = session
-            self._settle(UpstreamState.READY)
-            while session.is_open and self._session is session and not self._stopping:
-                if self._tools_changed:
-                    await anyio.sleep(RELIST_PAUSE_S)
-                    self._tools_changed = False
-                    await self._take_offer(await fetch_offer(session))
-                else:
-                    await self._next_poke()
-            if self.state is UpstreamState.READY:
-                # Calls that come while the connection is taken down wait for the outcome.
-                self._session = None
-                self._begin()
+_READING = frozenset({"completion/complete", "prompts/get", "resources/read"})
 
-    def _begin(self) -> None:
-        self.state = UpstreamState.CONNECTING
-        if self.first_wanted_at is None:
-            self.first_wanted_at = anyio.current_time()
-        self._settled = anyio.Event()
 
-    def _settle(self, state: UpstreamState) -> None:
-        self.state = state
-        self._settled.set()
-
-    def _give_up(self, reason: str) -> None:
-        self._session = None
-        self._failures += 1
-        self._failed_at = anyio.current_time()
-        if reason != self._last_error and not self._stopping:
-            noise = self._diagnosis.noise
-            _log.warning("upstream.failed", upstream=self.config.name, reason=reason, said=noise)
-        self._last_error = reason
-        self._settle(UpstreamState.FAILED)
-
-    def _leave(self, session: Session) -> None:
-        """Has another connection made in place of this one."""
-        if self._session is session:
-            self._session = None
-            self._at_once = True
-            self._begin()
-            self._poke()
-
-    async def _take_offer(self, offer: Offer) -> None:
-        self._offer = offer
-        await self.review()
-
-    def _adopt(self, listing: Listing) -> None:
-        changed = listing != self.listing or not self.was_listed
-        self.listing = listing
-        self.was_listed = True
-        if changed:
-            self._on_change()
-
-    def _note_change(self) -> None:
-        self._tools_changed = True
-        self._poke()
-
-    def _poke(self) -> None:
-        self._poked.set()
-
-    async def _next_poke(self) -> None:
-        await self._poked.wait()
-        self._poked = anyio.Event()
-
-    def _reason(self, error: Exception) -> str:
-        """One or two sentences on why the connection failed, free of secrets."""
-        leaf = telling(error)
-        if isinstance(leaf, ProbeEndedConnection):
-            # Whatever it is, it is no modern server; the next attempt begins with what it may know.
-            self._probe = False
-            self._at_once = True
-        reason = sentence_on(leaf, command=self.config.command)
-        if reason is None:
-            # Formatted here: a renderer that shows local variables would show the secrets among them.
-            trace = self._secrets.mask("".join(traceback.format_exception(error)))
-            _log.warning("upstream.broke", upstream=self.config.name, traceback=trace)
-            reason = f"The connection failed: {type(leaf).__name__}."
-        said = self._diagnosis.noise[-1:]
-        return self._secrets.mask(" ".join((reason, *(f"It wrote last: '{line[:200]}'." for line in said))))
+def _headers(session: Session, entry: Entry | None, params: Mapping[str, Any]) -> dict[str, str]:
+    if entry is None or entry.kind is not Kind.TOOL:
+        return {}
+    return param_headers(session.terms, entry.definition.get("inputSchema"), params)

@@ -2,213 +2,176 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
 import structlog
+from mcp_types import INVALID_PARAMS
+from mcp_types.methods import INPUT_REQUIRED_METHODS
 
-from komorebi_mcp.errors import NotFound
-from komorebi_mcp.upstream.catalogue import Catalogue, Entry, quarantined
-from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig
-from komorebi_mcp.upstream.link import CALL_WAIT_S, Link
-from komorebi_mcp.upstream.names import is_reserved, prefix_in
+from komorebi_mcp.errors import NotFound, UpstreamRefused
+from komorebi_mcp.upstream.bridge import Parked, answer_questions
+from komorebi_mcp.upstream.caller import NOBODY, Caller, Client
+from komorebi_mcp.upstream.catalogue import Entry, quarantined
+from komorebi_mcp.upstream.config import UpstreamsConfig
+from komorebi_mcp.upstream.kept import CALL_WAIT_S
+from komorebi_mcp.upstream.link import Link
+from komorebi_mcp.upstream.links import Links
+from komorebi_mcp.upstream.names import original_uri
 from komorebi_mcp.upstream.offers import Kind
-from komorebi_mcp.upstream.pins import Keeper, Recalled
-from komorebi_mcp.upstream.secrets import Secrets
-from komorebi_mcp.upstream.session import OnProgress
-from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
+from komorebi_mcp.upstream.pins import Keeper
+from komorebi_mcp.upstream.status import Era
 
-LIST_WAIT_S = 0.8
-"""How long after it was first wanted an upstream may hold up a listing."""
 CLOSE_S = 1.0
 """All connections have this long to end well, together; children are then ended by force."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Upstreams:
-    """The upstreams of one process; made by `open_upstreams`."""
+class Upstreams(Links):
+    """What is asked of the upstreams of one process; made by `open_upstreams`."""
 
     def __init__(
-        self, config: UpstreamsConfig, keeper: Keeper | None, start: Callable[[Link], object]
+        self,
+        config: UpstreamsConfig,
+        parked: Parked,
+        keeper: Keeper | None,
+        start: Callable[[Link], object],
     ) -> None:
         """`start` runs a link in a task of its own."""
-        self._config = config
-        self._keeper = keeper
-        self._start = start
-        self._listeners: list[Callable[[], None]] = []
-        self._merged: Catalogue | None = None
-        self._is_awake = False
-        # One for all: what one upstream says may hold another one's secret.
-        self._secrets = Secrets(config.environment)
-        self.links: dict[str, Link] = {}
-        """By their prefixes, in the order of the file."""
+        super().__init__(config, keeper, start)
+        self._parked = parked
 
-    @property
-    def path(self) -> Path:
-        """Of the upstreams file."""
-        return self._config.path
-
-    async def take_up(self, config: UpstreamsConfig) -> None:
-        """Has the upstreams of this configuration and no others. A connection that can stay, stays.
-
-        A file that cannot be read at all leaves everything as it was, but for the problem.
-
-        Raises:
-            StorageError: The keeper cannot tell what is known of the new ones; nothing was changed.
-        """
-        if self.links and any(problem.upstream is None for problem in config.problems):
-            self._config = self._config.model_copy(update={"problems": config.problems})
-            return
-        links: dict[str, Link] = {}
-        fresh = [each for each in config.upstreams if not self._is_connected_as(each)]
-        recalled = await self._keeper.recall(fresh) if self._keeper and fresh else {}
-        for upstream in config.upstreams:
-            if upstream in fresh:
-                links[upstream.prefix] = self._open(upstream, recalled.get(upstream.name))
-            else:
-                links[upstream.prefix] = link = self.links[upstream.prefix]
-                if link.config != upstream:
-                    link.config = upstream
-                    await link.review()
-        for prefix, link in self.links.items():
-            if links.get(prefix) is not link:
-                link.stop()
-        self.links, self._config = links, config
-        self._changed()
-        if self._is_awake:
-            self.wake()
-
-    async def recheck(self) -> None:
-        """Compares what is held back with the pins again, in case somebody has accepted it meanwhile.
-
-        Raises:
-            StorageError: The pins cannot be read.
-        """
-        for link in tuple(self.links.values()):
-            if link.listing.held:
-                await link.review()
-
-    def _is_connected_as(self, upstream: UpstreamConfig) -> bool:
-        link = self.links.get(upstream.prefix)
-        return link is not None and upstream.reaches_like(link.config)
-
-    def _open(self, upstream: UpstreamConfig, recalled: Recalled | None) -> Link:
-        link = Link(
-            upstream,
-            self._config.environment,
-            self._secrets,
-            self._changed,
-            keeper=self._keeper,
-            recalled=recalled,
-        )
-        self._start(link)
-        return link
-
-    def wake(self) -> None:
-        """Starts connecting to what is not connected; returns at once."""
-        self._is_awake = True
-        for link in self.links.values():
-            link.want()
-
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Calls `listener` whenever the tools change, until the function returned is called."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every upstream's tools are known and as it has them now."""
-        return all(link.is_ready for link in self.links.values())
-
-    async def tools(self) -> Mapping[str, Entry]:
-        """The known tools by the names they appear by, in the order of these.
-
-        Waits a moment for upstreams that were never listed; those that connect again serve what they had.
-        """
-        self.wake()
-        for link in self.links.values():
-            if not link.was_listed and link.first_wanted_at is not None:
-                await link.settled(until=link.first_wanted_at + LIST_WAIT_S)
-        return self.known()
-
-    def known(self) -> Mapping[str, Entry]:
-        """The tools known at this moment; connects to nothing."""
-        return self.catalogue().of(Kind.TOOL)
-
-    def catalogue(self) -> Catalogue:
-        """All that is known at this moment; connects to nothing."""
-        if self._merged is None:
-            self._merged = Catalogue([link.listing for link in self.links.values()])
-        return self._merged
-
-    def may_have(self, name: str) -> bool:
-        """Whether `name` is a known tool, or may be one of an upstream that was never listed."""
-        if name in self.known() or name in self.catalogue().held(Kind.TOOL):
-            return True
-        return any(not link.was_listed for link in self._candidates(name))
-
-    def _candidates(self, name: str) -> list[Link]:
-        """The upstreams that a tool which appears as `name` could belong to."""
-        prefix = prefix_in(name)
-        prefixed = [link for link in self.links.values() if link.config.prefix == prefix]
-        if prefixed or is_reserved(name):
-            return prefixed
-        return [link for link in self.links.values() if link.config.bare]
-
-    async def call(
-        self, name: str, params: Mapping[str, Any], *, on_progress: OnProgress | None = None
-    ) -> dict[str, Any]:
+    async def call(self, name: str, params: Mapping[str, Any], *, caller: Caller = NOBODY) -> dict[str, Any]:
         """The raw result of calling the tool that appears as `name`.
 
         Raises:
             NotFound: No upstream has it.
             UpstreamError: The upstream refused, or is not available.
         """
+        link, entry = await self._find(Kind.TOOL, name)
+        return await self._request(link, "tools/call", {**params, "name": entry.original}, caller, entry)
+
+    async def get_prompt(
+        self, name: str, params: Mapping[str, Any], *, caller: Caller = NOBODY
+    ) -> dict[str, Any]:
+        """The raw result of the prompt that appears as `name`; raises as `call` does."""
+        link, entry = await self._find(Kind.PROMPT, name)
+        return await self._request(link, "prompts/get", {**params, "name": entry.original}, caller, entry)
+
+    async def with_uri(
+        self, method: str, uri: str, params: Mapping[str, Any], *, caller: Caller = NOBODY
+    ) -> dict[str, Any]:
+        """The raw result of a request about the resource that appears as `uri`; raises as `call` does.
+
+        Where no upstream is known to offer it, those that have resources are asked in turn: a result may
+        link to one that is in no list.
+        """
+        links, original = await self._links_for(uri)
+        refused: UpstreamRefused | None = None
+        for link in links:
+            try:
+                result = await self._request(link, method, {**params, "uri": original}, caller, None)
+            except UpstreamRefused as error:
+                if len(links) > 1 and error.code not in _NO_SUCH_RESOURCE:
+                    raise
+                refused = refused or error
+            else:
+                return _under(uri, original, result)
+        if refused is not None:
+            raise refused
+        raise NotFound(
+            f"No upstream has the resource '{uri[:80]}'. Call resources/list to see those there are."
+        )
+
+    async def complete(
+        self, ref: Mapping[str, Any], params: Mapping[str, Any], *, caller: Caller = NOBODY
+    ) -> dict[str, Any]:
+        """The raw result of a completion for a prompt or a resource template; raises as `call` does."""
+        if isinstance(name := ref.get("name"), str):
+            link, entry = await self._find(Kind.PROMPT, name)
+            own = {**ref, "name": entry.original}
+        else:
+            links, original = await self._links_for(str(ref.get("uri")))
+            if not links:
+                raise _unknown("resource", str(ref.get("uri")), "resources/templates/list")
+            link, own = links[0], {**ref, "uri": original}
+        return await self._request(link, "completion/complete", {**params, "ref": own}, caller, None)
+
+    async def follow(self, uri: str, *, caller: Caller = NOBODY) -> None:
+        """Has changes of the resource told to those who listen, until `unfollow`; raises as `call` does."""
+        links, original = await self._links_for(uri)
+        for link in links[:1]:
+            await link.follow(original, caller)
+
+    async def unfollow(self, uri: str, *, caller: Caller = NOBODY) -> None:
+        """Ends one `follow`; raises as `call` does."""
+        links, original = await self._links_for(uri)
+        for link in links[:1]:
+            await link.unfollow(original, caller)
+
+    async def tell(self, client: Client, method: str, params: Mapping[str, Any] | None) -> None:
+        """Takes a notification of a client to the upstreams that serve it in a session of its own."""
+        for link in self.links.values():
+            await link.tell(client, method, params)
+
+    async def set_level(self, client: Client, level: str) -> None:
+        """Has upstreams that log tell this client what is at least so grave."""
+        client.log_level = level
+        async with anyio.create_task_group() as tasks:
+            for link in self.links.values():
+                tasks.start_soon(link.set_level, client)
+
+    async def _find(self, kind: Kind, name: str) -> tuple[Link, Entry]:
         unlisted = [link for link in self._candidates(name) if not link.was_listed]
         for link in unlisted:
             link.want(rest_s=0)
         until = anyio.current_time() + CALL_WAIT_S
         for link in unlisted:
-            if name not in self.known():
+            if name not in self.catalogue().of(kind):
                 await link.settled(until=until)
-        tool = self.known().get(name)
-        if tool is not None:
-            return await self.links[tool.prefix].call(tool, params, on_progress=on_progress)
-        if held := self.catalogue().held(Kind.TOOL).get(name):
+        if entry := self.catalogue().get(kind, name):
+            return self.links[entry.prefix], entry
+        if held := self.catalogue().held(kind).get(name):
             raise quarantined(held, self.links[held.prefix].config.name)
         for link in unlisted:
             if not link.was_listed:
                 raise link.unavailable()
-        raise _unknown(name)
+        raise _unknown(kind.value, name, kind.method)
 
-    def status(self) -> list[UpstreamStatus]:
-        """One for each entry of the file, and for what is wrong in it."""
-        wrong = [
-            UpstreamStatus(
-                name=problem.upstream or self._config.path.name,
-                state=UpstreamState.FAILED,
-                era=None,
-                tools=0,
-                stale=False,
-                quarantined=(),
-                last_error=problem.message,
-                p50_ms=None,
-            )
-            for problem in self._config.problems
-        ]
-        held_of = self.catalogue().held_of
-        working = [
-            link.status().model_copy(update={"quarantined": held_of(prefix)})
-            for prefix, link in self.links.items()
-        ]
-        return working + wrong
+    async def _links_for(self, uri: str) -> tuple[list[Link], str]:
+        """The upstreams to ask about this URI, the likeliest first, and how they know it."""
+        moved = original_uri(uri)
+        if moved is not None and moved[0] in self.links:
+            return [self.links[moved[0]]], moved[1]
+        await self.listed(Kind.RESOURCE)
+        prefix = self.catalogue().prefix_for(uri)
+        if prefix is not None:
+            return [self.links[prefix]], uri
+        return [link for link in self.links.values() if link.offers("resources")], uri
 
-    def _changed(self) -> None:
-        self._merged = None
-        for listener in tuple(self._listeners):
-            listener()
+    async def _request(
+        self, link: Link, method: str, params: dict[str, Any], caller: Caller, entry: Entry | None
+    ) -> dict[str, Any]:
+        """The result in the terms of the caller's era, whatever the upstream's is."""
+
+        async def request(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+            return await link.request(method, params, caller=caller, entry=entry)
+
+        state = params.get("requestState")
+        if isinstance(state, str) and self._parked.has(state):
+            return await self._parked.resume(state, params, caller)
+        if caller.ask is not None:
+            return await answer_questions(request, params, caller)
+        parks = method in INPUT_REQUIRED_METHODS and caller.can_be_asked
+        if parks and await link.settled_era() is Era.HANDSHAKE:
+            return await self._parked.begin(request, params, caller)
+        return await request(params, caller)
+
+    def leave(self, client: Client) -> None:
+        """Ends what the upstreams keep for this client, whose session is over."""
+        for link in self.links.values():
+            link.leave(client)
 
 
 @asynccontextmanager
@@ -227,7 +190,9 @@ async def open_upstreams(
             "upstream.left_out", upstream=problem.upstream, line=problem.line, reason=problem.message
         )
     async with anyio.create_task_group() as tasks:
-        upstreams = Upstreams(config, keeper, lambda link: tasks.start_soon(link.run))
+        upstreams = Upstreams(
+            config, Parked(tasks.start_soon), keeper, lambda link: tasks.start_soon(link.run)
+        )
         try:
             await upstreams.take_up(config)
             yield upstreams
@@ -237,5 +202,21 @@ async def open_upstreams(
             tasks.cancel_scope.deadline = anyio.current_time() + CLOSE_S
 
 
-def _unknown(name: str) -> NotFound:
-    return NotFound(f"No upstream has a tool named '{name[:80]}'. Call tools/list to see those there are.")
+_NO_SUCH_RESOURCE = frozenset({-32002, INVALID_PARAMS})
+"""What servers of the two eras answer that do not have a resource."""
+
+
+def _under(uri: str, original: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The contents under the URI that was asked for."""
+    contents = result.get("contents")
+    if uri == original or not isinstance(contents, list):
+        return result
+    named = [
+        {**content, "uri": uri} if isinstance(content, dict) and content.get("uri") == original else content
+        for content in contents
+    ]
+    return {**result, "contents": named}
+
+
+def _unknown(what: str, name: str, listing: str) -> NotFound:
+    return NotFound(f"No upstream has a {what} named '{name[:80]}'. Call {listing} to see those there are.")

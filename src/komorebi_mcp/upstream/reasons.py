@@ -1,8 +1,29 @@
 """Why a connection failed, in a sentence for whoever configured it."""
 
+import traceback
+from collections.abc import Sequence
+
 import httpx2
+import structlog
 
 from komorebi_mcp.errors import ConfigError, KomorebiError, StorageError, UpstreamRefused, UpstreamUnavailable
+from komorebi_mcp.upstream.config import UpstreamConfig
+from komorebi_mcp.upstream.secrets import Secrets
+
+_log = structlog.get_logger(__name__)
+
+
+def reason_of(error: Exception, upstream: UpstreamConfig, secrets: Secrets, noise: Sequence[str]) -> str:
+    """One or two sentences, free of secrets; `noise` is what the upstream wrote, the latest last."""
+    leaf = telling(error)
+    said = _sentence_on(leaf, command=upstream.command)
+    if said is None:
+        # Formatted here: a renderer that shows local variables would show the secrets among them.
+        trace = secrets.mask("".join(traceback.format_exception(error)))
+        _log.warning("upstream.broke", upstream=upstream.name, traceback=trace)
+        said = f"The connection failed: {type(leaf).__name__}."
+    wrote = (f"It wrote last: '{line[:200]}'." for line in noise[-1:])
+    return secrets.mask(" ".join((said, *wrote)))
 
 
 def telling(error: BaseException) -> BaseException:
@@ -15,7 +36,7 @@ def telling(error: BaseException) -> BaseException:
     )
 
 
-def sentence_on(leaf: BaseException, *, command: str) -> str | None:  # noqa: PLR0911  # Cases.
+def _sentence_on(leaf: BaseException, *, command: str) -> str | None:  # noqa: PLR0911  # Cases.
     """What to say of the failure of an upstream started by `command`; None where nobody foresaw it."""
     match leaf:
         case ConfigError() | UpstreamUnavailable():

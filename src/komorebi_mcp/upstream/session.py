@@ -3,34 +3,42 @@
 Nothing is validated or re-shaped on the way, so that what a client gets through us is what it would have got.
 """
 
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from itertools import count
 from typing import Any
 
 import anyio
 import anyio.abc
 from mcp.client import Transport
-from mcp.shared.dispatcher import CallOptions, DispatchContext
+from mcp.shared.dispatcher import DispatchContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 from mcp_types import jsonrpc as codes
 
 from komorebi_mcp.errors import UpstreamRefused, UpstreamUnavailable
+from komorebi_mcp.upstream.caller import EVERY_LEVEL, NOBODY, Caller, Client, Start
 from komorebi_mcp.upstream.handshake import Dispatcher, Terms, agree, is_closed
+from komorebi_mcp.upstream.outbox import Outbox, is_wanted
+from komorebi_mcp.upstream.route import Route
+from komorebi_mcp.upstream.status import Era
 from komorebi_mcp.upstream.transports import Diagnosis
 
 CONNECT_TIMEOUT_S = 60.0
 """A first start may download the server, as npx and uvx do."""
-REQUEST_SECONDS_MAX = 3600.0
-"""No request outlives this, however much progress it reports."""
 
-_PROGRESS_WAITING_MAX = 1000
+OnNotification = Callable[[str, dict[str, Any]], None]
+"""Given the method and raw params of what is about the upstream itself; must not wait."""
 
-OnProgress = Callable[[dict[str, Any]], Awaitable[None]]
-"""Given the raw params of each progress notification, in the order of the wire."""
+_under_way: ContextVar[tuple["Session", Route] | None] = ContextVar("komorebi_under_way", default=None)
+"""The request a task works for. Over streamable HTTP, what an upstream sends carries the context of the
+request on whose stream it came."""
+
+
+class Ended(UpstreamUnavailable):
+    """The connection ended before the answer; whether the request was carried out is not known."""
 
 
 class SessionExpired(UpstreamUnavailable):
@@ -41,19 +49,46 @@ class Session:
     """A connection with agreed terms; made by `open_session`."""
 
     def __init__(
-        self, dispatcher: Dispatcher, terms: Terms, diagnosis: Diagnosis, is_open: Callable[[], bool]
+        self,
+        dispatcher: Dispatcher,
+        terms: Terms,
+        diagnosis: Diagnosis,
+        *,
+        declared: Mapping[str, Any],
+        is_open: Callable[[], bool],
+        start: Start,
+        on_notification: OnNotification,
     ) -> None:
         self._dispatcher = dispatcher
         self._diagnosis = diagnosis
         self._is_open = is_open
+        self._start = start
+        self._on_notification = on_notification
         self._has_ended = False
         self._tokens = count(1)
-        self._routes: dict[str, _Progress] = {}
+        self._routes: dict[str, Route] = {}
+        self._outbox: Outbox | None = None
         self.terms = terms
+        self.declared = declared
+        """The capabilities that hold for the whole session, in the handshake era."""
+        self.client: Client | None = None
+        """The one client that all requests are made for; None while there may be several."""
+        self.held_by: Hashable = None
+        """Whose state it keeps; None while it is nobody's."""
 
     @property
     def is_open(self) -> bool:
         return not self._has_ended and self._is_open()
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether what one request did may show in the next, as far as can be seen from outside."""
+        return self.terms.era is Era.HANDSHAKE and self._diagnosis.keeps_state
+
+    @property
+    def correlates(self) -> bool:
+        """Whether what the upstream sends shows which request it belongs to."""
+        return self._diagnosis.correlates
 
     async def request(
         self,
@@ -61,40 +96,41 @@ class Session:
         params: Mapping[str, Any] | None,
         *,
         timeout_s: float,
-        on_progress: OnProgress | None = None,
+        caller: Caller = NOBODY,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The raw result. All progress that came before it has been handed over by then.
+        """The raw result. All that the upstream said about it before has reached the caller by then.
 
-        `timeout_s` is counted anew with each progress notification. Cancelling the caller cancels the request
-        upstream.
+        `timeout_s` is counted anew with each of these notifications, and stands still while the caller is
+        asked for something. Cancelling the caller cancels the request upstream.
 
         Raises:
             UpstreamRefused: It answered with a JSON-RPC error, here with its code, message and data.
             SessionExpired: It has forgotten the session; a new connection may ask again.
             UpstreamUnavailable: It did not answer in time, or the connection ended.
         """
-        stamped, opts = self.terms.stamp(method, params, headers or {})
-        route = _Progress(timeout_s)
+        stamped, opts = self.terms.stamp(method, params, headers or {}, caller)
         token = f"komorebi-{next(self._tokens)}"
         meta: dict[str, Any] = stamped.pop("_meta", {})
         meta.pop("progressToken", None)
-        if on_progress is not None:
+        if caller.progress_token is not None:
             meta["progressToken"] = token
-            self._routes[token] = route
         if meta:
             stamped["_meta"] = meta
-        outcome: dict[str, Any] | MCPError | None
-        if on_progress is None:
-            outcome = await self._answer(method, stamped, opts, route)
-        else:
-            try:
-                async with anyio.create_task_group() as deliveries:
-                    deliveries.start_soon(route.deliver, on_progress)
-                    outcome = await self._answer(method, stamped, opts, route)
-                    route.end()
-            finally:
-                del self._routes[token]
+        route = self._routes[token] = Route(caller, timeout_s, self._start)
+        reset = _under_way.set((self, route))
+        outcome: dict[str, Any] | MCPError | None = None
+        try:
+            with route.deadline:
+                try:
+                    outcome = await self._dispatcher.send_raw_request(method, stamped, opts)
+                except MCPError as error:
+                    outcome = error
+            await route.delivered()
+        finally:
+            _under_way.reset(reset)
+            del self._routes[token]
+            route.close()
         if outcome is None:
             raise UpstreamUnavailable(f"It did not answer within {timeout_s:g} seconds.")
         if isinstance(outcome, MCPError):
@@ -103,30 +139,70 @@ class Session:
             raise explain(outcome, self._diagnosis) from outcome
         return outcome
 
-    async def _answer(
-        self, method: str, params: dict[str, Any], opts: CallOptions, route: "_Progress"
-    ) -> dict[str, Any] | MCPError | None:
-        """The outcome, or None after the deadline; an error is returned, so that progress arrives first."""
-        with route.deadline:
-            try:
-                return await self._dispatcher.send_raw_request(method, params, opts)
-            except MCPError as error:
-                return error
+    async def notify(self, method: str, params: Mapping[str, Any] | None) -> None:
+        """Sends a notification, as far as the connection takes it."""
+        await self._dispatcher.notify(method, params, {"headers": self.terms.headers})
+
+    def intercept(
+        self, method: str, params: Mapping[str, Any] | None, under_way: tuple["Session", Route] | None
+    ) -> None:
+        """Takes a notification to its request, to the client of the session, or to whoever keeps it.
+
+        Runs in the order of the wire and never waits. `under_way` is the request on whose stream it came.
+        """
+        given = dict(params or {})
+        if method == "notifications/progress":
+            if route := self._routes.get(str(given.get("progressToken"))):
+                route.put(method, given)
+        elif method in _OF_THE_CONNECTION:
+            self._on_notification(method, given)
+        elif route := self._route(under_way):
+            route.put(method, given)
+        elif (client := self.client) is None or client.tell is None:
+            # It can be told to nobody in particular.
+            return
+        elif is_wanted(method, given, client.log_level or EVERY_LEVEL):
+            self._outbox = self._outbox or Outbox(client.tell, self._start)
+            self._outbox.put(method, given)
+
+    async def answer(self, method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What the client that it is meant for answers to a request of the upstream."""
+        if method == "ping":
+            return {}
+        if route := self._route(_under_way.get()):
+            return await route.ask(method, params)
+        if self.client is not None and self.client.ask is not None:
+            return await self.client.ask(method, params)
+        raise MCPError(code=codes.METHOD_NOT_FOUND, message="Method not found", data=method)
+
+    def _route(self, under_way: tuple["Session", Route] | None) -> Route | None:
+        """The request that something of the upstream belongs to; None when that cannot be told."""
+        if under_way is not None and under_way[0] is self:
+            return under_way[1]
+        routes = [route for route in self._routes.values() if route.caller is not NOBODY]
+        # One client's words must not reach another one, so only requests of the same may be mixed up.
+        clients = {id(route.caller.client) for route in routes if route.caller.client is not None}
+        if len(routes) == 1 or (routes and len(clients) == 1 and routes[-1].caller.client is not None):
+            return routes[-1]
         return None
 
-    def intercept(self, method: str, params: Mapping[str, Any] | None) -> None:
-        """Takes a progress notification to its request; runs in the order of the wire and never waits."""
-        if method == "notifications/progress" and params is not None:
-            route = self._routes.get(str(params.get("progressToken")))
-            if route is not None:
-                route.put(dict(params))
+
+_OF_THE_CONNECTION = frozenset(
+    {
+        "notifications/tools/list_changed",
+        "notifications/prompts/list_changed",
+        "notifications/resources/list_changed",
+        "notifications/resources/updated",
+    }
+)
+"""Whatever request is under way, these are not about it."""
 
 
 def explain(error: MCPError, diagnosis: Diagnosis) -> UpstreamRefused | UpstreamUnavailable:
     """What the upstream answered, told apart from what the SDK says on its behalf in the same form."""
     status = diagnosis.http_status
     if is_closed(error):
-        return UpstreamUnavailable("It ended the connection before it answered.")
+        return Ended("It ended the connection before it answered.")
     if diagnosis.has_expired:
         return SessionExpired("It no longer knows the session.")
     match error.code, error.message:
@@ -138,53 +214,20 @@ def explain(error: MCPError, diagnosis: Diagnosis) -> UpstreamRefused | Upstream
             return UpstreamRefused(message, code=code, data=error.data)
 
 
-class _Progress:
-    """Progress of one request on its way to whoever asked."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._latest = anyio.current_time() + REQUEST_SECONDS_MAX
-        # Under a flood the oldest go: progress only ever grows, and memory must not.
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=_PROGRESS_WAITING_MAX)
-        self._news = anyio.Event()
-        self._ended = False
-        self.deadline = anyio.CancelScope()
-        self._push_deadline()
-
-    def put(self, params: dict[str, Any]) -> None:
-        self._waiting.append(params)
-        self._push_deadline()
-        self._news.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._news.set()
-
-    async def deliver(self, on_progress: OnProgress) -> None:
-        while True:
-            while self._waiting:
-                await on_progress(self._waiting.popleft())
-            if self._ended:
-                return
-            await self._news.wait()
-            self._news = anyio.Event()
-
-    def _push_deadline(self) -> None:
-        self.deadline.deadline = min(anyio.current_time() + self._timeout_s, self._latest)
-
-
 @asynccontextmanager
 async def open_session(
     transport: Transport,
     diagnosis: Diagnosis,
     *,
     probe: bool,
-    on_tools_changed: Callable[[], None],
+    on_notification: OnNotification,
     on_closed: Callable[[], None],
+    capabilities: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Session]:
     """A connection on which the handshake is done; closed on leaving.
 
-    `on_tools_changed` and `on_closed` are called from the connection's own task and must not wait.
+    `on_notification` and `on_closed` are called from the connection's own task and must not wait. The
+    `capabilities` are declared in the handshake era, where they hold for the whole session.
 
     Raises:
         UpstreamError: The handshake failed.
@@ -192,50 +235,60 @@ async def open_session(
     """
     session: Session | None = None
 
-    def intercept(method: str, params: Mapping[str, Any] | None) -> bool:
-        if session is not None:
-            session.intercept(method, params)
-        if method == "notifications/tools/list_changed":
-            on_tools_changed()
-        # Consumed: a task for each of a flood of notifications would cost every other upstream.
-        return True
-
     async with transport as (read, write), anyio.create_task_group() as tasks:
+
+        def intercept(method: str, params: Mapping[str, Any] | None) -> bool:
+            if session is not None:
+                context = getattr(read, "last_context", None)
+                session.intercept(method, params, context.get(_under_way) if context else None)
+            # Consumed: a task for each of a flood of notifications would cost every other upstream.
+            return True
+
+        async def answer(
+            _ctx: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
+        ) -> dict[str, Any]:
+            await ready.wait()
+            assert session is not None  # noqa: S101  # `ready` is set after it.
+            return await session.answer(method, params)
+
         dispatcher: Dispatcher = JSONRPCDispatcher(read, write)
         running = True
+        ready = anyio.Event()
 
         async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
             nonlocal running
             try:
-                await dispatcher.run(_answer_request, _ignore, intercept, task_status=task_status)
+                await dispatcher.run(answer, _ignore, intercept, task_status=task_status)
             finally:
                 running = False
                 on_closed()
 
         await tasks.start(run)
         with anyio.move_on_after(CONNECT_TIMEOUT_S) as patience:
-            terms = await _handshake(dispatcher, diagnosis, probe=probe)
-            session = Session(dispatcher, terms, diagnosis, lambda: running)
+            terms = await _handshake(dispatcher, diagnosis, probe=probe, capabilities=capabilities or {})
+            session = Session(
+                dispatcher,
+                terms,
+                diagnosis,
+                declared=capabilities or {},
+                is_open=lambda: running,
+                start=tasks.start_soon,
+                on_notification=on_notification,
+            )
+            ready.set()
         if session is None or patience.cancelled_caught:
             raise UpstreamUnavailable(f"It did not finish the handshake in {CONNECT_TIMEOUT_S:g} seconds.")
         yield session
         tasks.cancel_scope.cancel()
 
 
-async def _handshake(dispatcher: Dispatcher, diagnosis: Diagnosis, *, probe: bool) -> Terms:
+async def _handshake(
+    dispatcher: Dispatcher, diagnosis: Diagnosis, *, probe: bool, capabilities: Mapping[str, Any]
+) -> Terms:
     try:
-        return await agree(dispatcher, probe=probe)
+        return await agree(dispatcher, probe=probe, capabilities=capabilities)
     except MCPError as error:
         raise explain(error, diagnosis) from error
-
-
-async def _answer_request(
-    _ctx: DispatchContext[TransportContext], method: str, _params: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """We declare no capability, so all an upstream may ask us is whether we are there."""
-    if method == "ping":
-        return {}
-    raise MCPError(code=codes.METHOD_NOT_FOUND, message="Method not found", data=method)
 
 
 async def _ignore(

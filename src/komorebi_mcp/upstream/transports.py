@@ -39,6 +39,10 @@ class Diagnosis:
         """Of the latest HTTP answer that was a refusal."""
         self.has_expired = False
         """The server answered 404 to its own session id, which means that it has forgotten the session."""
+        self.keeps_state = True
+        """Whether one connection may differ from the next; over HTTP once the server names its session."""
+        self.correlates = False
+        """Whether what the server sends shows which request it belongs to."""
 
     def add_noise(self, line: str) -> None:
         self._noise.append(self._secrets.mask(line))
@@ -49,6 +53,7 @@ class Diagnosis:
         return tuple(self._noise)
 
     async def take_note(self, response: httpx2.Response) -> None:
+        self.keeps_state |= _SESSION_HEADER in response.headers
         if response.status_code >= httpx2.codes.BAD_REQUEST:
             self.http_status = response.status_code
         if response.status_code == httpx2.codes.NOT_FOUND and _SESSION_HEADER in response.request.headers:
@@ -83,6 +88,7 @@ async def open_transport(
             timeout=CONNECT_TIMEOUT_S,
             sse_read_timeout=config.timeout_s + WRITE_TIMEOUT_S,
         )
+    diagnosis.keeps_state, diagnosis.correlates = False, True
     client = httpx2.AsyncClient(
         headers=dict(resolved.headers), timeout=timeout, event_hooks={"response": [diagnosis.take_note]}
     )

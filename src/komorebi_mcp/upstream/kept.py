@@ -1,0 +1,347 @@
+"""One upstream's connection over time: made when first wanted, kept, and made again when it breaks."""
+
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from statistics import median
+from typing import Any
+
+import anyio
+import anyio.abc
+import structlog
+
+from komorebi_mcp.errors import UpstreamUnavailable
+from komorebi_mcp.upstream.caller import NOBODY, Caller
+from komorebi_mcp.upstream.catalogue import Listing, read_offer
+from komorebi_mcp.upstream.config import UpstreamConfig
+from komorebi_mcp.upstream.following import Following, set_level
+from komorebi_mcp.upstream.handshake import ProbeEndedConnection
+from komorebi_mcp.upstream.offers import Kind, Offer, fetch_offer
+from komorebi_mcp.upstream.pins import Keeper, Recalled
+from komorebi_mcp.upstream.reasons import reason_of, telling
+from komorebi_mcp.upstream.seats import Seats
+from komorebi_mcp.upstream.secrets import Secrets
+from komorebi_mcp.upstream.session import Session, open_session
+from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
+from komorebi_mcp.upstream.transports import Diagnosis, open_transport
+
+CALL_WAIT_S = 20.0
+"""How long a call waits for the connection; the handshake itself may take longer."""
+BACKOFF_FIRST_S = 0.5
+BACKOFF_LAST_S = 300.0
+RETRY_PAUSE_S = 5.0
+"""A listing does not make a failed upstream try again sooner than this; a call does so at once."""
+STEADY_S = 30.0
+"""A connection that held so long starts the backoff anew."""
+RELIST_PAUSE_S = 0.2
+
+_LATENCIES_KEPT = 200
+
+_log = structlog.get_logger(__name__)
+
+
+class KeptConnection:
+    """The shared connection of one upstream, made and held by `run`, and room for others beside it."""
+
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        environment: Mapping[str, str],
+        secrets: Secrets,
+        on_change: Callable[[frozenset[Kind]], None],
+        on_updated: Callable[[str, str], None],
+        *,
+        keeper: Keeper | None = None,
+        recalled: Recalled | None = None,
+    ) -> None:
+        """`on_change` is given the kinds of which there are others now.
+
+        `on_updated` is given our prefix and the upstream's own URI of a resource that has changed.
+        Without a keeper nothing is pinned and nothing outlives the process.
+        """
+        self.config = config
+        self.listing = Listing()
+        self.was_listed = False
+        self.state = UpstreamState.CONFIGURED
+        self.first_wanted_at: float | None = None
+        self._environment = environment
+        self._secrets = secrets
+        self._on_change = on_change
+        self._on_updated = on_updated
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._seats = Seats(self._open_seat, self._start)
+        self._following = Following()
+        self._first: Caller = NOBODY
+        """Whose capabilities the shared connection declares."""
+        self._diagnosis = Diagnosis(self._secrets)
+        self._session: Session | None = None
+        self._era: Era | None = None
+        self._capabilities: Mapping[str, Any] = {}
+        self._probe = True
+        self._last_error: str | None = None
+        self._failed_at = 0.0
+        self._failures = 0
+        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._settled = anyio.Event()
+        self._poked = anyio.Event()
+        self._lists_changed = False
+        self._attempt = anyio.CancelScope()
+        self._at_once = False
+        """The next attempt is to follow without a pause."""
+        self._stopping = False
+        self._keeper = keeper
+        self._offer: Offer | None = None
+        if recalled is not None:
+            self._offer = recalled.offer
+            self._era = recalled.era
+            self._adopt(read_offer(config, recalled.offer, recalled.verdict))
+
+    @property
+    def is_ready(self) -> bool:
+        return self._session is not None and self._session.is_open
+
+    @property
+    def is_stale(self) -> bool:
+        return self.was_listed and not self.is_ready
+
+    def status(self) -> UpstreamStatus:
+        return UpstreamStatus(
+            name=self.config.name,
+            # A connection that ended a moment ago is about to be made again.
+            state=UpstreamState.CONNECTING if self._session and not self.is_ready else self.state,
+            era=self._era,
+            tools=len(self.listing.of(Kind.TOOL)),
+            stale=self.is_stale,
+            quarantined=(),
+            last_error=" ".join(filter(None, (self._last_error, *self.listing.left_out[:3]))) or None,
+            p50_ms=round(median(self._latencies_ms), 1) if self._latencies_ms else None,
+        )
+
+    def want(self, caller: Caller = NOBODY, *, rest_s: float = RETRY_PAUSE_S) -> None:
+        """Has the connection made, unless it is there, under way or failed less than `rest_s` seconds ago.
+
+        It declares the capabilities of a `caller` with a session, who is likely to be the one who needs it.
+        """
+        rested = anyio.current_time() - self._failed_at >= rest_s
+        if self._stopping:
+            return
+        if self.state is UpstreamState.CONFIGURED or (self.state is UpstreamState.FAILED and rested):
+            if caller.client is not None:
+                self._first = caller
+            self._begin()
+            self._poke()
+
+    def stop(self) -> None:
+        """Ends the connection, without waiting for it; `run` returns soon after."""
+        self._stopping = True
+        if self.state is UpstreamState.READY:
+            self._poke()
+        else:
+            self._attempt.cancel()
+            self._poke()
+
+    async def settled(self, *, until: float) -> None:
+        """Returns once the attempt under way has an outcome, or at `until` on the event loop's clock."""
+        with anyio.CancelScope(deadline=until):
+            while self.state is UpstreamState.CONNECTING:
+                await self._settled.wait()
+
+    async def review(self) -> None:
+        """Compares what was offered last with the pins again, by the entry as it is now.
+
+        Raises:
+            StorageError: The pins cannot be read.
+        """
+        offer, era = self._offer, self._era
+        if offer is None or era is None:
+            return
+        verdict = None if self._keeper is None else await self._keeper.review(self.config, offer, era)
+        if offer is self._offer:
+            self._adopt(read_offer(self.config, offer, verdict))
+
+    def unavailable(self, why: str | None = None) -> UpstreamUnavailable:
+        """What to tell a caller who cannot be served."""
+        why = why or self._last_error or "It is still connecting."
+        return UpstreamUnavailable(
+            f"The upstream '{self.config.name}' is not available: {self._secrets.mask(why)} "
+            "Try again in a moment; the other tools work as before."
+        )
+
+    async def _connected(self) -> Session:
+        until = anyio.current_time() + CALL_WAIT_S
+        # Twice: the attempt under way may turn out to be the end of the connection before.
+        for _ in range(2):
+            if self._session is not None and self._session.is_open:
+                return self._session
+            self.want(rest_s=0)
+            await self.settled(until=until)
+        if self._session is not None and self._session.is_open:
+            return self._session
+        if self.state is UpstreamState.CONNECTING:
+            raise UpstreamUnavailable("It is still connecting.")
+        raise UpstreamUnavailable(self._last_error or "It ended the connection.")
+
+    # What follows runs in the link's own task.
+
+    async def run(self) -> None:
+        """Connects when wanted and again whenever the connection breaks, until `stop`."""
+        async with anyio.create_task_group() as self._tasks:
+            await self._keep_connected()
+            self._seats.close()
+
+    async def _keep_connected(self) -> None:
+        while await self._is_due():
+            if self.state is not UpstreamState.CONNECTING:
+                self._begin()
+            began = anyio.current_time()
+            self._at_once = False
+            failure: Exception = UpstreamUnavailable("It ended the connection.")
+            with anyio.CancelScope() as self._attempt:
+                try:
+                    await self._hold_connection()
+                except Exception as error:  # noqa: BLE001  # Whatever an upstream does stays with that upstream.
+                    failure = error
+            why = self._reason(failure)
+            if self._at_once:
+                continue
+            if anyio.current_time() - began >= STEADY_S:
+                self._failures = 0
+            self._give_up(why)
+        self._last_error = "It was closed."
+        self._settle(UpstreamState.FAILED)
+
+    async def _is_due(self) -> bool:
+        """Waits until a connection is wanted or the backoff is over; False once it is time to stop."""
+        if self.state is UpstreamState.FAILED:
+            limit = min(BACKOFF_FIRST_S * 2 ** (self._failures - 1), BACKOFF_LAST_S)
+            until = anyio.current_time() + limit * random.uniform(0.5, 1.0)  # noqa: S311  # Jitter is no secret.
+        else:
+            until = float("inf")
+        with anyio.CancelScope(deadline=until):
+            while not self._stopping and self.state is not UpstreamState.CONNECTING:
+                await self._next_poke()
+        return not self._stopping
+
+    async def _hold_connection(self) -> None:
+        self._diagnosis = diagnosis = Diagnosis(self._secrets)
+        async with (
+            self._open(diagnosis, self._first, self._poke) as session,
+            anyio.create_task_group() as beside,
+        ):
+            self._era, self._capabilities = session.terms.era, session.terms.capabilities
+            await self._take_offer(await fetch_offer(session))
+            self._session = session
+            self._settle(UpstreamState.READY)
+            beside.start_soon(self._following.hear, session)
+            while session.is_open and self._session is session and not self._stopping:
+                if self._lists_changed:
+                    await anyio.sleep(RELIST_PAUSE_S)
+                    self._lists_changed = False
+                    await self._take_offer(await fetch_offer(session))
+                else:
+                    await self._next_poke()
+            if self.state is UpstreamState.READY:
+                # Calls that come while the connection is taken down wait for the outcome.
+                self._session = None
+                self._begin()
+            beside.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _open(
+        self, diagnosis: Diagnosis, caller: Caller, on_closed: Callable[[], None]
+    ) -> AsyncIterator[Session]:
+        """A connection that declares the caller's capabilities, and is its own where it has a session."""
+        transport = await open_transport(self.config, self._environment, self._secrets, diagnosis)
+        async with open_session(
+            transport,
+            diagnosis,
+            probe=self._probe,
+            on_notification=self._hear,
+            on_closed=on_closed,
+            capabilities=caller.capabilities,
+        ) as session:
+            if caller.client is not None:
+                session.held_by = session.client = caller.client
+                await set_level(session, caller.client)
+            yield session
+
+    @asynccontextmanager
+    async def _open_seat(self, caller: Caller, on_closed: Callable[[], None]) -> AsyncIterator[Session]:
+        async with self._open(Diagnosis(self._secrets), caller, on_closed) as session:
+            await self._following.hear(session)
+            yield session
+
+    def _start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        assert self._tasks is not None  # noqa: S101  # Nothing is asked for before `run`.
+        self._tasks.start_soon(task)
+
+    def _hear(self, method: str, params: dict[str, Any]) -> None:
+        """Takes what the upstream says about itself."""
+        match method:
+            case (
+                "notifications/tools/list_changed"
+                | "notifications/prompts/list_changed"
+                | "notifications/resources/list_changed"
+            ):
+                self._lists_changed = True
+                self._poke()
+            case "notifications/resources/updated":
+                if isinstance(uri := params.get("uri"), str):
+                    self._on_updated(self.config.prefix, uri)
+
+    def _begin(self) -> None:
+        self.state = UpstreamState.CONNECTING
+        if self.first_wanted_at is None:
+            self.first_wanted_at = anyio.current_time()
+        self._settled = anyio.Event()
+
+    def _settle(self, state: UpstreamState) -> None:
+        self.state = state
+        self._settled.set()
+
+    def _give_up(self, why: str) -> None:
+        self._session = None
+        self._failures += 1
+        self._failed_at = anyio.current_time()
+        if why != self._last_error and not self._stopping:
+            noise = self._diagnosis.noise
+            _log.warning("upstream.failed", upstream=self.config.name, reason=why, said=noise)
+        self._last_error = why
+        self._settle(UpstreamState.FAILED)
+
+    def _leave(self, session: Session) -> None:
+        """Has another connection made in place of this one."""
+        if self._session is session:
+            self._session = None
+            self._at_once = True
+            self._begin()
+            self._poke()
+
+    async def _take_offer(self, offer: Offer) -> None:
+        self._offer = offer
+        await self.review()
+
+    def _adopt(self, listing: Listing) -> None:
+        changed = frozenset(kind for kind in Kind if listing.of(kind) != self.listing.of(kind))
+        first = listing != self.listing or not self.was_listed
+        self.listing = listing
+        self.was_listed = True
+        if changed or first:
+            self._on_change(changed)
+
+    def _poke(self) -> None:
+        self._poked.set()
+
+    async def _next_poke(self) -> None:
+        await self._poked.wait()
+        self._poked = anyio.Event()
+
+    def _reason(self, error: Exception) -> str:
+        """One or two sentences on why the connection failed, free of secrets."""
+        leaf = telling(error)
+        if isinstance(leaf, ProbeEndedConnection):
+            # Whatever it is, it is no modern server; the next attempt begins with what it may know.
+            self._probe = False
+            self._at_once = True
+        return reason_of(error, self.config, self._secrets, self._diagnosis.noise)
