@@ -178,7 +178,8 @@ async def test_a_batch_takes_as_many_statements_as_a_single_capture(store_url: s
 
 async def test_enriching_many_takes_as_many_statements_as_enriching_one(store_url: str) -> None:
     async def enrich_all(size: int) -> int:
-        await _add(store, *(CaptureCreate(content=f"One https://a.b/{n}", project="p") for n in range(size)))
+        texts = (f"The nightly import of row {n} failed again, see https://a.b/{n}" for n in range(size))
+        await _add(store, *(CaptureCreate(content=text, project="p") for text in texts))
         async with store.work() as queue:
             jobs = await queue.claim(limit=size, lease_s=60)
         finished = [(job, enrich(job.capture)) for job in jobs]

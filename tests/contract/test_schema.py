@@ -13,7 +13,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, inspect
 
 import komorebi_mcp.storage.migrations
-from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Order, Status
+from komorebi_mcp.domain.captures import (
+    CaptureCreate,
+    CaptureFilter,
+    CaptureUpdate,
+    Enrichment,
+    Order,
+    Status,
+)
 from komorebi_mcp.domain.timeline import Bucket
 from komorebi_mcp.storage import migrate
 from komorebi_mcp.storage.store import open_store
@@ -77,7 +84,10 @@ async def test_every_statistic_is_of_an_index_that_exists(tmp_path: Path) -> Non
     ):
         statistics = "SELECT tbl, idx FROM sqlite_stat1 WHERE idx IS NOT NULL"
         told = {tuple(row) for row in await connection.exec_driver_sql(statistics)}
-        indexes = "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index'"
+        indexes = (
+            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' "
+            "UNION SELECT name, name FROM pragma_table_list WHERE type = 'table' AND wr AND schema = 'main'"
+        )
         there = {tuple(row) for row in await connection.exec_driver_sql(indexes)}
     assert told == {row for row in there if not row[0].startswith(("capture_search", "meta", "alembic"))}
 
@@ -106,6 +116,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                         await captures.page(where, order=order)
                 await captures.get([receipt.id])
                 await captures.versions([receipt.id])
+                await captures.overviews([receipt.id])
                 for query in ("word", "absent"):
                     await captures.search(parse_query(query), CaptureFilter(project="p"))
                 await captures.passages([receipt.id])
@@ -126,8 +137,18 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                     await completions.capture_ids(start, limit=5)
                     await completions.summary_ids(start, limit=5)
                 await captures.forget([receipt.id])
+            async with store.write("a") as transaction:
+                await transaction.captures.add_all(
+                    [CaptureCreate(content=text) for text in ("like", "alike")]
+                )
             async with store.work() as queue:
-                await queue.claim(limit=5, lease_s=5)
+                jobs = await queue.claim(limit=5, lease_s=5)
+            found = Enrichment(title="t", tokens=1, terms=("t",), signature=bytes(129))
+            like, other = await store.enrich("a", [(job, found) for job in jobs])
+            async with store.write("a") as transaction:
+                assert set(await transaction.captures.near_duplicates([like])) == {like}
+                await transaction.captures.forget([like, other])
+            async with store.work() as queue:
                 await queue.next_due()
                 await queue.take_over()
                 await queue.backlog()

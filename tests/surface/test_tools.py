@@ -1,11 +1,13 @@
 """What the tools give, to a client of either era."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
-from mcp_types import CallToolResult, ResourceLink
+from mcp_types import CallToolResult, ResourceLink, TextResourceContents
 
 from support.connections import MODES, call, open_client, text_of
 
@@ -45,6 +47,39 @@ async def test_the_same_text_names_its_first_copy(tmp_path: Path, mode: str) -> 
         first = await call(client, "capture", content="Twice told.")
         second = await call(client, "capture", content="Twice told.")
         assert second["duplicate_of"] == first["id"]
+
+
+async def test_a_capture_names_those_that_say_almost_the_same(tmp_path: Path, mode: str) -> None:
+    story = "The nightly import fails at row {}: its date column holds a time zone name. Ask Mei on Friday."
+    async with open_client(tmp_path, mode=mode) as client:
+        ids = [
+            (await call(client, "capture", content=text))["id"]
+            for text in (story.format(4711), "Tea at five.", story.format(4712))
+        ]
+        with anyio.fail_after(5):
+            while (await call(client, "list_captures", status="inbox"))["captures"]:
+                await anyio.lowlevel.checkpoint()
+        result = await client.call_tool("read_captures", {"ids": ids, "related": True})
+        assert isinstance(result, CallToolResult)
+        assert isinstance(result.structured_content, dict)
+        first, tea, last = result.structured_content["captures"]
+        assert [first["related"][0]["id"], last["related"][0]["id"]] == [ids[2], ids[0]]
+        assert tea["related"] == []
+        assert "near_duplicates" not in tea
+        (twin,) = first["near_duplicates"]
+        assert twin == {
+            "id": ids[2], "uri": last["uri"], "title": last["title"], "similarity": twin["similarity"],
+        }  # fmt: skip
+        assert 0.7 <= twin["similarity"] < 1
+        assert f"Almost the same ({twin['similarity']:.0%}): **{last['title']}**, id {ids[2]}" in text_of(
+            result
+        )
+        resource = await client.read_resource(first["uri"])
+        (content,) = resource.contents
+        assert isinstance(content, TextResourceContents)
+        assert json.loads(content.text)["near_duplicates"] == [twin]
+        (rest,) = (await call(client, "read_captures", ids=[ids[0]], offset=10))["captures"]
+        assert "near_duplicates" not in rest
 
 
 async def test_a_list_shows_every_capture_once_page_by_page(tmp_path: Path, mode: str) -> None:

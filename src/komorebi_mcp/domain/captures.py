@@ -193,6 +193,15 @@ class Capture(CaptureOverview):
     """None where the capture is a text of its own."""
 
 
+class NearDuplicate(Model):
+    """A capture that says almost the same as another one."""
+
+    id: str
+    title: str
+    similarity: float
+    """Share of words and pairs of words in common, estimated; 1 where the texts hold the same."""
+
+
 class CaptureFilter(Model):
     """Which captures: every given field must fit; the empty filter fits all but archived ones."""
 
@@ -236,3 +245,5 @@ class Enrichment(Model):
     """The content is itself a question."""
     tells_when: bool = False
     """The content says when something happens."""
+    signature: bytes | None = None
+    """Tells how alike contents are, by `text.likeness`; None where the content has too few words."""

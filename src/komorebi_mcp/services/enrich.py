@@ -5,6 +5,7 @@ from komorebi_mcp.text.cues import asks, tells_when
 from komorebi_mcp.text.entities import find_entities
 from komorebi_mcp.text.keywords import find_keywords
 from komorebi_mcp.text.language import detect_language
+from komorebi_mcp.text.likeness import signature
 from komorebi_mcp.text.terms import terms
 from komorebi_mcp.text.titles import make_title
 from komorebi_mcp.text.tokens import estimate_tokens
@@ -13,6 +14,7 @@ from komorebi_mcp.text.tokens import estimate_tokens
 def enrich(capture: Capture) -> Enrichment:
     """Title, size, language, keywords, entities and index terms, always the same for the same capture."""
     content = capture.content
+    content_terms = terms(content)
     title = make_title(content)
     filed_under = " ".join(
         part for part in (capture.title, capture.source, capture.project, *capture.tags) if part
@@ -23,8 +25,9 @@ def enrich(capture: Capture) -> Enrichment:
         language=detect_language(content),
         keywords=find_keywords(content),
         entities=find_entities(content),
-        terms=terms(content),
+        terms=content_terms,
         meta_terms=terms(filed_under),
         asks=asks(content),
         tells_when=tells_when(content),
+        signature=signature(content_terms),
     )

@@ -7,6 +7,7 @@ from komorebi_mcp.domain.captures import (
     CaptureFilter,
     CaptureOverview,
     Entity,
+    NearDuplicate,
     Order,
     PassageSize,
 )
@@ -29,6 +30,7 @@ _HIT_TOKENS = 70
 _ENTITY_TOKENS = 14
 _ENTITIES_SHOWN_MAX = 50
 _RELATED_TOKENS = 70
+_NEAR_TOKENS = 60
 _RELATED_MAX = 5
 
 
@@ -53,6 +55,8 @@ class ReadResult(Model):
     """Ids of captures whose content is not given whole."""
     missing: tuple[str, ...]
     """Ids that were asked for and are not there."""
+    near: Mapping[str, tuple[NearDuplicate, ...]] = {}
+    """Captures that say almost the same, by the id of one that is shown from its beginning; best first."""
     related: Mapping[str, tuple[Related, ...]] = {}
     """By the id of a capture that is shown, where asked for; best first."""
 
@@ -137,6 +141,7 @@ class Find:
         async with self._store.read(owner) as transaction:
             found = await transaction.captures.get(wanted)
             missing = not_there(wanted, found)
+            near = {} if offset else await transaction.captures.near_duplicates(wanted)
             alike = {c.id: await _related(transaction, c) for c in found} if related else {}
             sizes = await _sizes(transaction, found, joined=joined)
             chars = sum(size.chars for size in sizes[found[0].id])
@@ -150,6 +155,7 @@ class Find:
             left = max_tokens
             for capture in found:
                 left -= _RELATED_TOKENS * len(alike.get(capture.id, ()))
+                left -= _NEAR_TOKENS * len(near.get(capture.id, ()))
                 part, cost = await _part(transaction, capture, sizes[capture.id], offset=offset, tokens=left)
                 left -= cost
                 shown.append(part)
@@ -161,6 +167,7 @@ class Find:
             next_offset=offset + len(shown[0].content) if reads_on else None,
             cut=tuple(cut),
             missing=missing,
+            near=near,
             related=alike,
         )
 

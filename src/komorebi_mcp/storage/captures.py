@@ -13,6 +13,7 @@ from komorebi_mcp.domain.captures import (
     CaptureOverview,
     CaptureUpdate,
     Enrichment,
+    NearDuplicate,
     Order,
     PassageSize,
     Receipt,
@@ -20,7 +21,7 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import HitPage, SearchQuery
-from komorebi_mcp.storage import changes, findings, intake, search
+from komorebi_mcp.storage import changes, findings, intake, near, search
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
@@ -56,6 +57,14 @@ class CaptureRepository:
     async def passages(self, ids: Sequence[str]) -> list[PassageSize]:
         """The passages, in order, of each text whose first passage is among `ids`."""
         return await self._session.run(lambda connection: _passages(self._bind(connection), ids))
+
+    async def near_duplicates(self, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]:
+        """The captures that say almost the same as each of these, by its id, the most similar first.
+
+        At most five each, of all projects; copies and passages folded as in `page`, archived ones left out. A
+        capture that waits for enrichment has none.
+        """
+        return await self._session.run(lambda connection: near.near(self._bind(connection), ids))
 
     async def versions(self, ids: Sequence[str]) -> dict[str, datetime]:
         """When each of those that exist was last changed, by its id, enrichment included."""

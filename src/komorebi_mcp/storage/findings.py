@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from komorebi_mcp.domain.captures import Enrichment, Status
 from komorebi_mcp.domain.jobs import Job
-from komorebi_mcp.storage import index, leaves
+from komorebi_mcp.storage import index, leaves, near
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, any_of, batches, of_owner
 from komorebi_mcp.storage.tables import captures, entities
 
@@ -95,11 +95,13 @@ def store_all(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[st
         ],
     )
     index.put(rows, [(row.seq, row.project_id, found) for row, found in held])
+    near.put(rows, [(row.seq, found.signature) for row, found in held if found.signature is not None])
     return [row.id for row, _ in held]
 
 
 def drop(rows: Rows, seqs: Sequence[int]) -> None:
     """Takes back what had been found out about these captures."""
+    near.drop(rows, seqs)
     index.drop(rows, seqs)
     for some in batches(seqs):
         rows.run(rows.delete(entities).where(among(entities.c.seq, some)))

@@ -45,6 +45,7 @@ def _entry(
     kept, kept_meta = capped(found.terms), capped(found.meta_terms)
     entry = {
         "seq": seq,
+        "signature": found.signature,
         "terms": " ".join(kept),
         "meta": " ".join(kept_meta),
         "scope": scope(owner, project_id),

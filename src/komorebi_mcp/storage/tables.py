@@ -2,11 +2,13 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -129,6 +131,8 @@ capture_index = Table(
     metadata,
     Column("seq", RowNumber, ForeignKey("captures.seq", ondelete="CASCADE"), primary_key=True),
     Column("owner", Text, nullable=False),
+    # Before the long columns, so that it is read without them.
+    Column("signature", LargeBinary),
     # Index terms in order, one space apart.
     Column("terms", Text, nullable=False),
     Column("meta", Text, nullable=False),
@@ -250,6 +254,17 @@ upstream_pins = Table(
     sqlite_autoincrement=True,
 )
 
+# Which captures may be near-duplicates: see `near`. Rows go with their capture by name, not by a foreign key,
+# which would need an index of its own.
+capture_bands = Table(
+    "capture_bands",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("band", BigInteger, primary_key=True),
+    Column("seq", RowNumber, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 OWNED = frozenset(
     {
         projects,
@@ -261,6 +276,7 @@ OWNED = frozenset(
         summary_sources,
         summary_children,
         leaves,
+        capture_bands,
     }
 )
 """Tables of which no transaction may read or write a row without naming its owner."""

@@ -27,7 +27,7 @@ from komorebi_mcp.surface.pages import PAGE_ITEMS, page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import resource_error
 from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, ROOT
-from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow
+from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow, NearRow
 from komorebi_mcp.surface.tools.projects import ChangedProject, ProjectList, ProjectRow
 
 _JSON = "application/json"
@@ -167,7 +167,9 @@ async def _capture(app: App, owner: str, capture_id: str) -> dict[str, Any]:
     # A byte is at most a token, so this much holds any content whole, with its entities.
     read = await app.find.read(owner, [wanted], max_tokens=2 * CONTENT_BYTES_MAX, joined=False)
     capture = read.captures[0]
-    return {"uri": capture_uri(capture.id), **capture.model_dump(mode="json")}
+    near = [NearRow.of(other).model_dump(mode="json") for other in read.near.get(capture.id, ())]
+    shown = {"uri": capture_uri(capture.id), **capture.model_dump(mode="json")}
+    return {**shown, "near_duplicates": near} if near else shown
 
 
 def _summary_id(text: str) -> str:

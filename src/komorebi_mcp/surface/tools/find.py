@@ -11,6 +11,7 @@ from komorebi_mcp.domain.captures import (
     CaptureOverview,
     Entity,
     Kind,
+    NearDuplicate,
     Order,
     Passage,
     ProjectName,
@@ -20,7 +21,7 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.search import Hit, Related
-from komorebi_mcp.services.find import READ_TOKENS_DEFAULT, READ_TOKENS_MAX, SearchResult
+from komorebi_mcp.services.find import READ_TOKENS_DEFAULT, READ_TOKENS_MAX, ReadResult, SearchResult
 from komorebi_mcp.surface.arguments import (
     LIMIT_DEFAULT,
     Cursor,
@@ -157,17 +158,36 @@ class RelatedRow(Result):
         return cls(**dict(other), uri=capture_uri(other.id))
 
 
+class NearRow(Result):
+    id: str
+    uri: str
+    title: str
+    similarity: float
+
+    @classmethod
+    def of(cls, other: NearDuplicate) -> Self:
+        return cls(**dict(other), uri=capture_uri(other.id))
+
+
 class Whole(CaptureRow):
     source: str | None = None
     content: str
     entities: tuple[Entity, ...]
     passage: Passage | None = None
+    near_duplicates: tuple[NearRow, ...] | None = None
     related: tuple[RelatedRow, ...] | None = None
 
     @classmethod
-    def with_content(cls, capture: Capture) -> Self:
+    def of_reading(cls, capture: Capture, read: ReadResult, *, related: bool) -> Self:
         named = {name: getattr(capture, name) for name in ("source", "content", "entities", "passage")}
-        return cls(**dict(CaptureRow.of(capture)), **named)
+        near = tuple(NearRow.of(other) for other in read.near.get(capture.id, ()))
+        others = tuple(RelatedRow.of(other) for other in read.related.get(capture.id, ()))
+        return cls(
+            **dict(CaptureRow.of(capture)),
+            **named,
+            near_duplicates=near or None,
+            related=others if related else None,
+        )
 
 
 class Reading(Result):
@@ -228,31 +248,34 @@ async def _read(call: Call, arguments: ReadArguments) -> Reply:
         offset=arguments.offset,
         related=arguments.related,
     )
-    parts = [_whole(capture, cut=capture.id in read.cut) for capture in read.captures]
+    shown = tuple(Whole.of_reading(capture, read, related=arguments.related) for capture in read.captures)
+    parts = [_told(whole, cut=whole.id in read.cut) for whole in shown]
     if read.next_offset is not None:
         parts.append(f"There is more: repeat the call with offset {read.next_offset}.")
     structured = Reading(
-        captures=tuple(Whole.with_content(capture) for capture in read.captures),
+        captures=shown,
         next_offset=read.next_offset,
         missing=read.missing or None,
     )
     return Reply(structured, paragraphs([*parts, not_found(read.missing)]))
 
 
-def _whole(capture: Capture, *, cut: bool) -> str:
-    filed = [
-        capture.project or "unfiled",
-        capture.kind,
-        capture.status,
-        moment(capture.created_at),
-        capture.id,
+def _told(whole: Whole, *, cut: bool) -> str:
+    filed = [whole.project or "unfiled", whole.kind, whole.status, moment(whole.created_at), whole.id]
+    if whole.passage is not None and whole.passage.group != whole.id:
+        filed.append(f"passage {whole.passage.position} of the text that begins with {whole.passage.group}")
+    lines = [f"## {whole.title}", ", ".join(filed), fenced(whole.content)]
+    if cut:
+        lines.append("(cut to fit max_tokens; read this id alone to get the rest)")
+    lines += [
+        f"Almost the same ({other.similarity:.0%}): **{other.title}**, id {other.id}"
+        for other in whole.near_duplicates or ()
     ]
-    if capture.passage is not None and capture.passage.group != capture.id:
-        filed.append(
-            f"passage {capture.passage.position} of the text that begins with {capture.passage.group}"
-        )
-    note = "\n(cut to fit max_tokens; read this id alone to get the rest)" if cut else ""
-    return f"## {capture.title}\n{', '.join(filed)}\n{fenced(capture.content)}{note}"
+    lines += [
+        f"Related by {', '.join(other.shared) or 'its words'}: **{other.title}**, id {other.id}"
+        for other in whole.related or ()
+    ]
+    return "\n".join(lines)
 
 
 LIST_CAPTURES = Tool(

@@ -63,6 +63,8 @@ _STATISTICS = (
     ("summary_sources", "ix_summary_sources_capture_id_owner", "1000000 2 2"),
     ("summary_children", "sqlite_autoindex_summary_children_1", "100000 10 1"),
     ("summary_children", "ix_summary_children_child_id_owner", "100000 1 1"),
+    # Without row numbers, the table is its own index.
+    ("capture_bands", "capture_bands", "8000000 8000000 2 1"),
     ("tokens", "sqlite_autoindex_tokens_1", "100 1"),
     ("tokens", "sqlite_autoindex_tokens_2", "100 1"),
     ("upstream_offers", "sqlite_autoindex_upstream_offers_1", "20 1"),
@@ -177,6 +179,7 @@ def _create_parts() -> None:
         "capture_index",
         _captures_seq(),
         _owner(),
+        sa.Column("signature", sa.LargeBinary),
         sa.Column("terms", sa.Text, nullable=False),
         sa.Column("meta", sa.Text, nullable=False),
         sa.Column("scope", sa.Text, nullable=False),
@@ -282,12 +285,23 @@ def _create_upstreams() -> None:
     )
 
 
+def _create_bands() -> None:
+    op.create_table(
+        "capture_bands",
+        sa.Column("owner", sa.Text, primary_key=True),
+        sa.Column("band", sa.BigInteger, primary_key=True),
+        sa.Column("seq", RowNumber, primary_key=True),
+        sqlite_with_rowid=False,
+    )
+
+
 def upgrade() -> None:
     _create_captures()
     _create_parts()
     _create_summaries()
     _create_tokens()
     _create_upstreams()
+    _create_bands()
     meta = op.create_table(
         "meta", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
     )

@@ -1,0 +1,144 @@
+"""Near-duplicates: captures that say almost the same, whatever their projects.
+
+Every indexed capture has a signature; the bands of signatures lead from one capture to those like it. What is
+near what is not stored but read from them, so that no edit leaves anything to put right.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import bindparam, delete, func, or_, select
+
+from komorebi_mcp.domain.captures import NearDuplicate, Status
+from komorebi_mcp.storage.owned import AnyRow, Rows, any_of, batches, canonical, of_owner
+from komorebi_mcp.storage.tables import capture_bands, capture_index, captures
+from komorebi_mcp.text.likeness import LIKE_MIN, bands, similarity
+
+BAND_CAPTURES_MAX = 64
+"""Captures kept under one band, the first to come: of thousands of like log lines, some are enough."""
+_SHOWN_MAX = 5
+
+# Made once: building a statement costs more than running it.
+_FILLED = (
+    select(capture_bands.c.band, func.count().label("captures"))
+    .where(of_owner(capture_bands), capture_bands.c.band.in_(any_of("bands")))
+    .group_by(capture_bands.c.band)
+)
+_REMOVE = delete(capture_bands).where(
+    of_owner(capture_bands),
+    capture_bands.c.band == bindparam("of_band"),
+    capture_bands.c.seq == bindparam("of_seq"),
+)
+_SIGNATURES = select(capture_index.c.seq, capture_index.c.signature).where(
+    of_owner(capture_index), capture_index.c.seq.in_(any_of("seqs")), capture_index.c.signature.is_not(None)
+)
+_SIGNED = (
+    select(captures.c.seq, captures.c.id, captures.c.title, captures.c.group_id, capture_index.c.signature)
+    .select_from(captures.join(capture_index, capture_index.c.seq == captures.c.seq))
+    .where(of_owner(captures), of_owner(capture_index), capture_index.c.signature.is_not(None))
+)
+_ASKED = _SIGNED.where(captures.c.id.in_(any_of("ids")))
+_SHARING = select(capture_bands.c.band, capture_bands.c.seq).where(
+    of_owner(capture_bands), capture_bands.c.band.in_(any_of("bands"))
+)
+_CANDIDATES = _SIGNED.where(
+    captures.c.seq.in_(any_of("seqs")),
+    # Folded under the first one, like everywhere.
+    captures.c.duplicate_of.is_(None),
+    captures.c.status != Status.ARCHIVED.value,
+    # Of a long text its beginning stands for the whole.
+    or_(captures.c.group_id.is_(None), captures.c.group_id == captures.c.id),
+)
+
+
+def put(rows: Rows, signed: Iterable[tuple[int, bytes]]) -> None:
+    """Files indexed captures under the bands of their signatures."""
+    wanted = [(band, seq) for seq, signature in signed for band in bands(signature)]
+    filled: dict[int, int] = {}
+    for some in batches(dict.fromkeys(band for band, _ in wanted)):
+        filled |= {row.band: row.captures for row in rows.run_ready(_FILLED, bands=some)}
+    fresh: list[dict[str, int]] = []
+    for band, seq in wanted:
+        filled[band] = filled.get(band, 0) + 1
+        if filled[band] <= BAND_CAPTURES_MAX:
+            fresh.append({"band": band, "seq": seq})
+    rows.insert(capture_bands, fresh)
+
+
+def drop(rows: Rows, seqs: Iterable[int]) -> None:
+    """Takes captures out of all bands; to be done while they are still indexed."""
+    for some in batches(seqs):
+        filed = [
+            {"of_band": band, "of_seq": row.seq}
+            for row in rows.run_ready(_SIGNATURES, seqs=some)
+            for band in bands(row.signature)
+        ]
+        rows.run_ready_for_each(_REMOVE, filed)
+
+
+def near(rows: Rows, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]:
+    """The nearest duplicates of each capture that has any, by its id, the most similar first.
+
+    Copies are told under the first one of them, passages under the first one of their text, archived captures
+    not at all.
+    """
+    asked: list[AnyRow] = []
+    for some in batches(canonical(ids)):
+        asked += rows.run_ready(_ASKED, ids=some)
+    sharing = _sharing(rows, (row.signature for row in asked))
+    there: dict[int, AnyRow] = {}
+    for some in batches({seq for seqs in sharing.values() for seq in seqs}):
+        there |= {row.seq: row for row in rows.run_ready(_CANDIDATES, seqs=some)}
+    found: dict[str, tuple[NearDuplicate, ...]] = {}
+    for row in asked:
+        others = {seq for band in bands(row.signature) for seq in sharing.get(band, ())} & there.keys()
+        nearest = _nearest(row, [there[seq] for seq in sorted(others)])
+        if nearest:
+            found[row.id] = nearest
+    return found
+
+
+def _sharing(rows: Rows, signatures: Iterable[bytes]) -> dict[int, list[int]]:
+    """By band of these signatures, the captures filed under it."""
+    wanted = dict.fromkeys(band for signature in signatures for band in bands(signature))
+    sharing: defaultdict[int, list[int]] = defaultdict(list)
+    for some in batches(wanted):
+        for band, seq in rows.run_ready(_SHARING, bands=some):
+            sharing[band].append(seq)
+    return sharing
+
+
+def _nearest(row: AnyRow, candidates: Iterable[AnyRow]) -> tuple[NearDuplicate, ...]:
+    alike = [
+        NearDuplicate(id=other.id, title=other.title, similarity=round(score, 2))
+        for other in candidates
+        if other.seq != row.seq
+        and (other.group_id is None or other.group_id != row.group_id)
+        and (score := similarity(row.signature, other.signature)) >= LIKE_MIN
+    ]
+    # Stable, so that of those equally alike the earlier ones come first.
+    return tuple(sorted(alike, key=lambda other: -other.similarity)[:_SHOWN_MAX])
+
+
+def folded_under(rows: Rows, seqs: Collection[int]) -> dict[int, int]:
+    """Of captures in order of preference, by arrival number: which earlier one each nearly repeats.
+
+    Only what is given is compared, and nothing is folded under what is folded itself.
+    """
+    signed: dict[int, bytes] = {}
+    for some in batches(seqs):
+        signed |= {row.seq: row.signature for row in rows.run_ready(_SIGNATURES, seqs=some)}
+    under: dict[int, int] = {}
+    firsts: defaultdict[int, list[int]] = defaultdict(list)
+    for seq in seqs:
+        if seq not in signed:
+            continue
+        own = bands(signed[seq])
+        earlier = dict.fromkeys(other for band in own for other in firsts[band])
+        first = next((other for other in earlier if similarity(signed[seq], signed[other]) >= LIKE_MIN), None)
+        if first is not None:
+            under[seq] = first
+            continue
+        for band in own:
+            firsts[band].append(seq)
+    return under
