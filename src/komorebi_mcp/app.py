@@ -25,6 +25,7 @@ from komorebi_mcp.services.exchange import Exchange
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
+from komorebi_mcp.services.resume import Resuming
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.services.trust import Trust
 from komorebi_mcp.services.watch import Watch
@@ -53,6 +54,7 @@ class App:
     complete: Complete
     organize: Organize
     summarize: Summarize
+    resume: Resuming
     aggregate: Aggregate
     trust: Trust
     passages: Passages
@@ -119,6 +121,7 @@ async def open_app(
             summarize=Summarize(store, summarizer=settings.summarizer, endpoint=writer),
             aggregate=Aggregate(upstreams, load),
             trust=trust,
+            resume=Resuming(store, clock=clock),
             passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
             start_enriching=enriching.set,

@@ -326,3 +326,15 @@ def test_a_timeline_is_drawn_with_its_pauses(komorebi: Komorebi, tmp_path: Path)
     assert [bucket["count"] for bucket in months["buckets"]] == [3, 4]
     assert komorebi("timeline", "--project", "nowhere").status == 1
     assert komorebi("timeline", "--since", "soon").status == 2
+
+
+def test_resume_tells_what_has_changed_since_it_was_last_run(komorebi: Komorebi) -> None:
+    assert "Run `komorebi-mcp capture` to begin." in komorebi("resume").out
+    capture(komorebi, "We decided to ship on Friday.", "--project", "garden")
+    first = komorebi("resume", "--project", "garden").out
+    assert "We decided to ship on Friday. [1]" in first
+    assert "The first resume here." in first
+    asked = capture(komorebi, "Who owns the roll-back?", "--project", "garden")
+    again = komorebi("resume", "--project", "garden", "--json").json
+    assert again["sections"][-1]["items"][0]["sources"] == [asked]
+    assert komorebi("resume", "--project", "nowhere").status == 1

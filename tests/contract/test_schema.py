@@ -126,6 +126,9 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                     await transaction.projects.page(archived=archived)
                 await summaries.newest("p")
                 for project in (None, "p"):
+                    await transaction.recall.recent(CaptureFilter(project=project, since=now), limit=5)
+                    await transaction.recall.remember_resume(project, at=now)
+                    await transaction.recall.last_resume(project)
                     await transaction.recall.timeline(
                         project=project, bucket=Bucket.DAY, since=None, until=None, zone=UTC, buckets_max=5
                     )

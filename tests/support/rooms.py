@@ -15,6 +15,7 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
+from komorebi_mcp.services.resume import Resuming
 from komorebi_mcp.services.summarize import Summarize, Summarizer
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.summarizers.writer import Writer
@@ -32,6 +33,7 @@ class Rooms:
     find: Find
     organize: Organize
     summarize: Summarize
+    resume: Resuming
     clock: StillClock
 
     async def settle(self) -> None:
@@ -74,6 +76,7 @@ async def open_rooms(
             find=Find(store),
             organize=Organize(store, secrets="redact", announce=announce),
             summarize=Summarize(store, summarizer=summarizer, endpoint=endpoint),
+            resume=Resuming(store, clock=clock),
             clock=clock,
         )
         background.cancel_scope.cancel()

@@ -17,6 +17,7 @@ COMMANDS: Final[dict[str, str]] = {
     "list": "komorebi_mcp.cli.find:list_captures",
     "search": "komorebi_mcp.cli.find:search",
     "summarize": "komorebi_mcp.cli.summarize:summarize",
+    "resume": "komorebi_mcp.cli.resume:resume",
     "timeline": "komorebi_mcp.cli.timeline:timeline",
     "projects": "komorebi_mcp.cli.projects:projects",
     "doctor": "komorebi_mcp.cli.doctor:doctor",

@@ -9,6 +9,8 @@ _COMMANDS: Final = {
     "search_captures": "search",
     "summarize": "summarize",
     "list_projects": "projects",
+    "resume": "resume",
+    "timeline": "timeline",
 }
 """The command that does what an MCP tool does."""
 

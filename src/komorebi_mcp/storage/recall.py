@@ -1,17 +1,25 @@
-"""What one owner has done lately: counts over time."""
+"""What one owner has done lately: counts over time, the latest captures, and when work was resumed."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func
+from sqlalchemy import ColumnElement, Connection, and_, case, func, null
 
+from komorebi_mcp.domain.captures import CaptureFilter, EntityType, Kind
+from komorebi_mcp.domain.resume import Glimpse
 from komorebi_mcp.domain.timeline import TOP_MAX, Bucket, BucketCount, Timeline, bounds
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.storage.owned import Rows, equals
+from komorebi_mcp.storage.filters import folded, grouped
+from komorebi_mcp.storage.owned import Rows, among, equals
 from komorebi_mcp.storage.sessions import Session
-from komorebi_mcp.storage.tables import captures, projects
+from komorebi_mcp.storage.tables import captures, entities, projects, resumes
+
+GLIMPSE_CHARS_MAX = 8_000
+"""Of a longer content only the beginning is read."""
+_EVERYTHING = 0
+"""Stands where a project's number does; those begin at 1."""
 
 
 class RecallRepository:
@@ -46,12 +54,70 @@ class RecallRepository:
 
         return await self._session.run(count)
 
+    async def recent(self, where: CaptureFilter, *, limit: int) -> list[Glimpse]:
+        """The latest captures that fit, the latest first, copies and later passages folded."""
+        return await self._session.run(lambda connection: _recent(self._bind(connection), where, limit))
+
+    async def last_resume(self, project: str | None) -> datetime | None:
+        """When the project was last resumed, or where None is given everything; None where it never was."""
+
+        def read(connection: Connection) -> datetime | None:
+            rows = self._bind(connection)
+            scope = _EVERYTHING if project is None else _project_id(rows, project)
+            last = rows.select(resumes.c.at, of=resumes).where(resumes.c.project_id == scope)
+            return rows.run(last).scalar()
+
+        return await self._session.run(read)
+
+    async def remember_resume(self, project: str | None, *, at: datetime) -> None:
+        """Keeps the time for `last_resume`.
+
+        Raises:
+            NotFound: No project has that name.
+        """
+
+        def keep(connection: Connection) -> None:
+            rows = self._bind(connection)
+            scope = _EVERYTHING if project is None else _project_id(rows, project)
+            known = rows.update(resumes).where(resumes.c.project_id == scope)
+            if rows.run(known.values(at=at)).rowcount == 0:
+                rows.insert(resumes, [{"project_id": scope, "at": at}])
+
+        await self._session.run(keep)
+
 
 def _project_id(rows: Rows, name: str) -> int:
     found = rows.run(rows.select(projects.c.id, of=projects).where(equals(projects.c.name, name))).scalar()
     if found is None:
         raise NotFound("No project has that name. Call list_projects for the names there are.")
     return int(found)
+
+
+def _recent(rows: Rows, where: CaptureFilter, limit: int) -> list[Glimpse]:
+    row = captures.c
+    content = case((row.chars <= GLIMPSE_CHARS_MAX, row.content), else_=null()).label("content")
+    columns = (row.seq, row.id, row.title, row.snippet, row.kind, row.created_at, content)
+    latest = rows.select(*columns, of=captures).where(folded(rows, where), grouped(rows, where))
+    found = rows.run(latest.order_by(row.created_at.desc(), row.seq.desc()).limit(limit)).all()
+    named: dict[int, list[tuple[EntityType, str]]] = defaultdict(list)
+    entity = entities.c
+    long = [each.seq for each in found if each.content is None]
+    told = rows.select(entity.seq, entity.type, entity.value, of=entities).where(
+        among(entity.seq, long), entity.type.in_((EntityType.DECISION, EntityType.ERROR))
+    )
+    for seq, kind, value in rows.run(told.order_by(entity.seq, entity.position)) if long else ():
+        named[seq].append((EntityType(kind), value))
+    return [
+        Glimpse(
+            id=each.id,
+            title=each.title,
+            kind=Kind(each.kind),
+            created_at=each.created_at,
+            content=each.snippet if each.content is None else each.content,
+            named=tuple(named[each.seq]),
+        )
+        for each in found
+    ]
 
 
 class _Window(NamedTuple):

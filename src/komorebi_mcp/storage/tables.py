@@ -193,6 +193,15 @@ leaves = Table(
     Index("ix_leaves_due", "owner", "project_id", "position"),
 )
 
+# When each project was last resumed; the number 0 stands for all of them together.
+resumes = Table(
+    "resumes",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("project_id", RowNumber, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+)
+
 summary_sources = Table(
     "summary_sources",
     metadata,
@@ -268,6 +277,7 @@ capture_bands = Table(
 OWNED = frozenset(
     {
         projects,
+        resumes,
         captures,
         capture_tags,
         entities,

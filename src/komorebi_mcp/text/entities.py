@@ -147,6 +147,12 @@ def _names(text: str) -> Iterator[_Found]:
 
 
 def _errors(text: str) -> Iterator[_Found]:
+    for start, end in find_errors(text):
+        yield EntityType.ERROR, start, end
+
+
+def find_errors(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each error message, in order."""
     end_before = 0
     places = [match.span() for match in _ERROR_LINE.finditer(text)]
     if _ERROR_NAME.search(text):
@@ -155,7 +161,7 @@ def _errors(text: str) -> Iterator[_Found]:
         shown = start + len(text[start:end].rstrip())
         if start >= end_before and shown > start:
             end_before = shown
-            yield EntityType.ERROR, start, shown
+            yield start, shown
 
 
 def _decisions(text: str) -> Iterator[_Found]:

@@ -7,6 +7,7 @@ from komorebi_mcp.surface.tools.find import LIST_CAPTURES, READ_CAPTURES, SEARCH
 from komorebi_mcp.surface.tools.organize import FORGET_CAPTURES, UPDATE_CAPTURES
 from komorebi_mcp.surface.tools.projects import LIST_PROJECTS, UPDATE_PROJECT
 from komorebi_mcp.surface.tools.record import Tool
+from komorebi_mcp.surface.tools.resume import RESUME
 from komorebi_mcp.surface.tools.summarize import SUMMARIZE
 from komorebi_mcp.surface.tools.timeline import TIMELINE
 
@@ -20,6 +21,7 @@ OWN_TOOLS: Final[dict[str, Tool[Any]]] = {
         UPDATE_CAPTURES,
         FORGET_CAPTURES,
         SUMMARIZE,
+        RESUME,
         LIST_PROJECTS,
         UPDATE_PROJECT,
         TIMELINE,

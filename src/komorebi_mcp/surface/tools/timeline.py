@@ -68,7 +68,7 @@ def _line(bucket: BucketCount) -> str:
 TIMELINE = Tool(
     name="timeline",
     title="Timeline",
-    description="Captures counted per day, week or month by kind and status, with the longest.",
+    description="Captures counted over time by kind and status; top: the longest.",
     arguments=TimelineArguments,
     result=TimelineResult,
     annotations=READS,

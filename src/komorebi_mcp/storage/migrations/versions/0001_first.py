@@ -59,6 +59,7 @@ _STATISTICS = (
     ("leaves", "sqlite_autoindex_leaves_1", "1000000 10000 1"),
     ("leaves", "sqlite_autoindex_leaves_2", "1000000 1 1"),
     ("leaves", "ix_leaves_due", "500 500 100 1"),
+    ("resumes", "sqlite_autoindex_resumes_1", "100 100 1"),
     ("summary_sources", "sqlite_autoindex_summary_sources_1", "1000000 10 1"),
     ("summary_sources", "ix_summary_sources_capture_id_owner", "1000000 2 2"),
     ("summary_children", "sqlite_autoindex_summary_children_1", "100000 10 1"),
@@ -190,6 +191,15 @@ def _create_parts() -> None:
     )
 
 
+def _create_resumes() -> None:
+    op.create_table(
+        "resumes",
+        sa.Column("owner", sa.Text, primary_key=True),
+        sa.Column("project_id", RowNumber, primary_key=True, autoincrement=False),
+        sa.Column("at", Instant, nullable=False),
+    )
+
+
 def _create_summaries() -> None:
     op.create_table(
         "summaries",
@@ -299,6 +309,7 @@ def upgrade() -> None:
     _create_captures()
     _create_parts()
     _create_summaries()
+    _create_resumes()
     _create_tokens()
     _create_upstreams()
     _create_bands()

@@ -1,0 +1,305 @@
+"""Resume: where the owner left off, in sentences that stand in captures letter for letter."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import anyio.to_thread
+
+from komorebi_mcp.domain.captures import CaptureFilter, EntityType, Kind
+from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.domain.projects import Project
+from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
+from komorebi_mcp.domain.resume import (
+    RESUME_TOKENS_DEFAULT,
+    Glimpse,
+    Resume,
+    ResumeItem,
+    ResumeSection,
+    SinceWhen,
+)
+from komorebi_mcp.errors import NotFound
+from komorebi_mcp.storage.store import Store, Transaction
+from komorebi_mcp.text.cuts import one_line, shorten
+from komorebi_mcp.text.notable import Sort, notable
+from komorebi_mcp.text.sentences import split_sentences
+from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens
+
+_RECENT_MAX = 300
+"""Captures that are read; those kept as decisions or errors are looked for further back."""
+_OF_KIND_MAX = 40
+_READ_CHARS_MAX = 300_000
+"""Of the latest captures together; of the others only what enrichment found is told."""
+_PAUSE = timedelta(hours=6)
+"""So long nothing is captured between two stretches of work."""
+_ITEM_CHARS_MAX = 300
+_SOURCES_MAX = 3
+_DIGITS = re.compile(r"\d+")
+
+SHORT, LEFT_OFF, DECISIONS, OPEN, ERRORS, CHANGED = (
+    "In short",
+    "Where you left off",
+    "Decisions",
+    "Open questions",
+    "Errors seen",
+    "Changed since you left",
+)
+_ITEMS_MAX = {SHORT: 3, LEFT_OFF: 5, DECISIONS: 10, OPEN: 10, ERRORS: 8, CHANGED: 20}
+_PROSE = frozenset({Kind.NOTE, Kind.DECISION, Kind.ERROR, Kind.LINK})
+"""Kinds whose questions are questions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Material:
+    """What was read."""
+
+    project: Project | None
+    since: datetime | None
+    since_when: SinceWhen
+    brief: Sequence[ResumeItem]
+    before: Sequence[Glimpse]
+    """The latest captures before `since`; the latest of all on the first resume."""
+    recent: Sequence[Glimpse]
+    """All of these are the latest first."""
+    changed: Sequence[Glimpse]
+    changed_count: int
+
+
+class Resuming:
+    """Tells where the owner left off, and remembers when it did."""
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def resume(
+        self,
+        owner: str,
+        *,
+        project: str | None = None,
+        since: datetime | None = None,
+        max_tokens: int = RESUME_TOKENS_DEFAULT,
+        remember: bool = True,
+    ) -> Resume:
+        """What to know before going on with the project, or with everything; `text` is within `max_tokens`.
+
+        Changes are told of from `since` on, or else from the last resume of that project that was to be
+        remembered.
+
+        Raises:
+            NotFound: No project has that name.
+        """
+        now = self._clock()
+        async with self._store.read(owner) as transaction:
+            material = await _read(transaction, project, since)
+        resumed = await anyio.to_thread.run_sync(_told, material, max_tokens)
+        if remember:
+            async with self._store.write(owner) as transaction:
+                await transaction.recall.remember_resume(project, at=now)
+        return resumed
+
+
+async def _read(transaction: Transaction, name: str | None, since: datetime | None) -> _Material:
+    project = None
+    if name is not None and (project := await transaction.projects.get(name)) is None:
+        raise NotFound("No project has that name. Call list_projects for the names there are.")
+    recall = transaction.recall
+    where = CaptureFilter(project=name)
+    recent = list(await recall.recent(where, limit=_RECENT_MAX))
+    known = {each.id for each in recent}
+    for kind in (Kind.DECISION, Kind.ERROR) if len(recent) == _RECENT_MAX else ():
+        more = await recall.recent(where.model_copy(update={"kinds": (kind,)}), limit=_OF_KIND_MAX)
+        recent += [each for each in more if each.id not in known]
+    since_when = SinceWhen.GIVEN
+    if since is None:
+        since, since_when = await recall.last_resume(name), SinceWhen.LAST_RESUME
+    if since is None:
+        since, since_when = _last_activity(recent), SinceWhen.LAST_ACTIVITY
+    before: Sequence[Glimpse] = recent[: _ITEMS_MAX[LEFT_OFF]]
+    changed: Sequence[Glimpse] = ()
+    changed_count = 0
+    if since is not None and since_when is not SinceWhen.LAST_ACTIVITY:
+        earlier = where.model_copy(update={"until": since})
+        before = await recall.recent(earlier, limit=_ITEMS_MAX[LEFT_OFF])
+        later = where.model_copy(update={"since": since})
+        changed = await recall.recent(later, limit=_ITEMS_MAX[CHANGED])
+        changed_count = len(changed)
+        if changed_count == _ITEMS_MAX[CHANGED]:
+            changed_count = await transaction.captures.count(later)
+    return _Material(
+        project=project,
+        since=since,
+        since_when=since_when,
+        brief=await _brief(transaction, name) if name is not None else (),
+        before=before,
+        recent=recent,
+        changed=changed,
+        changed_count=changed_count,
+    )
+
+
+async def _brief(transaction: Transaction, project: str) -> Sequence[ResumeItem]:
+    """What the project's pyramid tells first; nothing while all there is fits a single node."""
+    shape = await transaction.pyramid.shape(project)
+    if shape is None or shape.size <= FAN_OUT:
+        return ()
+    stale = {leaf // FAN_OUT for leaf in shape.due}
+    tops = frontier(shape.size, stale=stale, there=shape.places)
+    nodes = await transaction.pyramid.nodes(shape.project_id, tops[:1])
+    return [
+        ResumeItem(text=_line(sentence.text), sources=sentence.sources[:_SOURCES_MAX])
+        for node in nodes.values()
+        for sentence in node.sentences[: _ITEMS_MAX[SHORT]]
+    ]
+
+
+def _last_activity(latest_first: Sequence[Glimpse]) -> datetime | None:
+    """When the last stretch of work began."""
+    began = latest_first[0].created_at if latest_first else None
+    for each in latest_first:
+        if began is None or began - each.created_at > _PAUSE:
+            break
+        began = min(began, each.created_at)
+    return began
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A section as it is filled."""
+
+    heading: str
+    waiting: list[ResumeItem]
+    items: list[ResumeItem] = field(default_factory=list)
+
+
+def _told(material: _Material, max_tokens: int) -> Resume:
+    drafts = _drafts(material)
+    truncated = False
+    # In turns, so that a small budget holds something of everything.
+    while any(draft.waiting for draft in drafts):
+        for draft in drafts:
+            if not draft.waiting:
+                continue
+            draft.items.append(draft.waiting.pop(0))
+            if estimate_tokens(_rendered(material, drafts)) > max_tokens:
+                truncated = True
+                draft.items.pop()
+    return Resume(
+        project=material.project.name if material.project else None,
+        text=cut_to_tokens(_rendered(material, drafts), max_tokens),
+        sections=tuple(ResumeSection(heading=each.heading, items=tuple(each.items)) for each in drafts),
+        since=material.since,
+        since_when=material.since_when,
+        truncated=truncated,
+    )
+
+
+def _drafts(material: _Material) -> list[_Draft]:
+    found: dict[Sort, list[ResumeItem]] = {sort: [] for sort in Sort}
+    left = _READ_CHARS_MAX
+    for each in material.recent:
+        left -= len(each.content)
+        for sort, text in _notable(each, read=left >= 0):
+            found[sort].append(ResumeItem(text=_line(text), sources=(each.id,)))
+    told = {
+        SHORT: material.brief,
+        LEFT_OFF: [_gist(each) for each in material.before],
+        DECISIONS: found[Sort.DECISION],
+        OPEN: found[Sort.OPEN],
+        ERRORS: found[Sort.ERROR],
+        CHANGED: [_gist(each) for each in material.changed],
+    }
+    return [
+        _Draft(heading, _distinct(items)[: _ITEMS_MAX[heading]])
+        for heading, items in told.items()
+        if items or heading != SHORT
+    ]
+
+
+def _notable(capture: Glimpse, *, read: bool) -> Iterable[tuple[Sort, str]]:
+    """At most one decision or error of a capture kept as such, and of a log its first and last error."""
+    found = list(notable(capture.content)) if read and not capture.named else []
+    if capture.named:
+        sorts = {EntityType.DECISION: Sort.DECISION, EntityType.ERROR: Sort.ERROR}
+        found = [(sorts[type_], text) for type_, text in capture.named]
+    decisions = [text for sort, text in found if sort is Sort.DECISION and capture.kind in _PROSE]
+    errors = [text for sort, text in found if sort is Sort.ERROR]
+    if capture.kind is Kind.DECISION:
+        yield Sort.DECISION, _gist(capture).text
+    else:
+        yield from ((Sort.DECISION, text) for text in decisions)
+    if capture.kind in _PROSE:
+        yield from ((sort, text) for sort, text in found if sort is Sort.OPEN)
+    if capture.kind is Kind.ERROR:
+        yield Sort.ERROR, errors[0] if errors else _gist(capture).text
+    elif errors:
+        yield from ((Sort.ERROR, text) for text in dict.fromkeys((errors[0], errors[-1])))
+
+
+def _gist(capture: Glimpse) -> ResumeItem:
+    """How the capture begins: its first sentences, of code and logs the first line."""
+    beginning = capture.content[: 4 * _ITEM_CHARS_MAX]
+    spans = split_sentences(beginning)
+    if not spans:
+        return ResumeItem(text=_line(beginning) or capture.title, sources=(capture.id,))
+    start, end = spans[0]
+    if capture.kind not in _PROSE:
+        start, end = beginning.rfind("\n", 0, start) + 1, (beginning.find("\n", start) + 1) or len(beginning)
+    for _, behind in spans[1:] if capture.kind in _PROSE else ():
+        if behind - start > _ITEM_CHARS_MAX:
+            break
+        end = behind
+    return ResumeItem(text=_line(beginning[start:end]), sources=(capture.id,))
+
+
+def _line(text: str) -> str:
+    return shorten(one_line(text), _ITEM_CHARS_MAX)
+
+
+def _distinct(items: Iterable[ResumeItem]) -> list[ResumeItem]:
+    """Each text once, with those who say it; errors that differ in figures alone are one."""
+    kept: dict[str, ResumeItem] = {}
+    for item in items:
+        key = _DIGITS.sub("0", item.text.casefold())
+        before = kept.get(key)
+        sources = dict.fromkeys((*before.sources, *item.sources) if before else item.sources)
+        kept[key] = ResumeItem(
+            text=before.text if before else item.text, sources=tuple(sources)[:_SOURCES_MAX]
+        )
+    return list(kept.values())
+
+
+def _rendered(material: _Material, drafts: Sequence[_Draft]) -> str:
+    project = material.project
+    lines = [f"# {project.name if project else 'Everything'}"]
+    if project is not None and project.goal:
+        lines.append(f"Goal: {_line(project.goal)}")
+    lines.append(_since_line(material))
+    numbers: dict[str, int] = {}
+    for draft in drafts:
+        if material.since is None:
+            break
+        lines += ["", f"## {draft.heading}"]
+        for item in draft.items:
+            marks = ", ".join(str(numbers.setdefault(each, len(numbers) + 1)) for each in item.sources)
+            lines.append(f"- {item.text} [{marks}]")
+        if not draft.items:
+            lines.append("(more than fits)" if draft.waiting else "(none)")
+    if numbers:
+        lines += ["", "Sources:", *(f"[{number}] {capture_id}" for capture_id, number in numbers.items())]
+    return "\n".join(lines)
+
+
+def _since_line(material: _Material) -> str:
+    if material.since is None:
+        return "Nothing is captured here yet. Call capture to begin."
+    when = f"{material.since:%Y-%m-%d %H:%M}Z"
+    new = f"{material.changed_count:,} new capture{'' if material.changed_count == 1 else 's'}"
+    match material.since_when:
+        case SinceWhen.GIVEN:
+            return f"Since {when}, as asked: {new}."
+        case SinceWhen.LAST_RESUME:
+            return f"Since the last resume, {when}: {new}."
+        case SinceWhen.LAST_ACTIVITY:
+            return f"The first resume here. The last activity began {when}."

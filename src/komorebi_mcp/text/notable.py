@@ -1,0 +1,45 @@
+"""Sentences to come back to: what was decided, what is open, what went wrong."""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+
+from komorebi_mcp.text.cues import asks
+from komorebi_mcp.text.entities import DECIDES, find_errors
+from komorebi_mcp.text.sentences import split_sentences
+
+_SENTENCE_CHARS_MAX = 400
+"""A longer one is a table, a dump or a text without full stops."""
+_UNTICKED = re.compile(r"\[ \]\s*\Z")
+_OPEN = re.compile(
+    r"\b(?:todo|fixme|tbd|to be (?:decided|done|determined|confirmed)|open (?:question|point|issue)s?"
+    r"|unresolved|undecided|not (?:yet )?(?:sure|clear|decided|known)"
+    r"|(?:still|yet) (?:need|have|has|to|open|unclear|missing)"
+    r"|needs? to (?:find out|decide|check|investigate|figure out|confirm|be (?:decided|checked|fixed))"
+    r"|blocked (?:on|by)|wait(?:s|ing) (?:for|on)|next steps?|follow[- ]ups?|action items?|remains? open)\b"
+    r"|\b(?:noch (?:offen|zu klären|unklar)|à faire|reste à|por (?:hacer|decidir)|pendiente)\b"
+    r"|未定|未解決|待办|待定",
+    re.IGNORECASE,
+)
+
+
+class Sort(StrEnum):
+    """Why a sentence is notable."""
+
+    DECISION = "decision"
+    OPEN = "open"
+    ERROR = "error"
+
+
+def notable(text: str) -> Iterator[tuple[Sort, str]]:
+    """The notable sentences, letter for letter, in order; a sentence may be there for two reasons."""
+    for start, end in split_sentences(text):
+        sentence = text[start:end]
+        if len(sentence) > _SENTENCE_CHARS_MAX:
+            continue
+        if DECIDES.search(sentence):
+            yield Sort.DECISION, sentence
+        elif asks(sentence) or _OPEN.search(sentence) or _UNTICKED.search(text, max(0, start - 6), start):
+            yield Sort.OPEN, sentence
+    for start, end in find_errors(text):
+        yield Sort.ERROR, text[start:end]
