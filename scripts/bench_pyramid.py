@@ -9,7 +9,7 @@ from synthetic import texts
 from komorebi_mcp.domain.captures import Capture, Kind, Status
 from komorebi_mcp.domain.nodes import Leaf, Node, Work
 from komorebi_mcp.domain.pyramid import FAN_OUT, Place, beside, width
-from komorebi_mcp.services.compact import make_nodes
+from komorebi_mcp.services.nodes import make_nodes
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _CHARS_MAX = 2_000

@@ -26,6 +26,7 @@ from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.resume import Resuming
+from komorebi_mcp.services.rewriting import Allowance, Rewriting
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.services.trust import Trust
 from komorebi_mcp.services.watch import Watch
@@ -88,8 +89,17 @@ async def open_app(
         open_upstreams(load(), keeper=(trust := Trust(store, clock=clock))) as upstreams,
     ):
         events = Events()
-        compact = Compact(store, announce=events.publish)
-        worker = Worker(store, enrich, clock=clock, announce=events.publish, compact=compact.step)
+        allowance = Allowance(settings.model_calls, clock)
+        rewriting = Rewriting(store, writer, allowance) if writer else None
+        compact = Compact(store, announce=events.publish, rewriting=rewriting)
+        worker = Worker(
+            store,
+            enrich,
+            clock=clock,
+            announce=events.publish,
+            compact=compact.step,
+            compact_apart=rewriting is not None,
+        )
 
         def announce(change: Change) -> None:
             worker.wake()

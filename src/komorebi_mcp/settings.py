@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Tokens that the model reads and writes in one call; with more it sees more at once.",
     )
+    model_calls: int = Field(
+        default=600,
+        ge=0,
+        description="Calls of the endpoint in an hour of background work; what is beyond is told verbatim.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="WARNING", description="The least severe log lines written to stderr."
     )

@@ -12,6 +12,7 @@ from komorebi_mcp.domain.summaries import Scope, Summary
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services import compact, view
 from komorebi_mcp.services.events import Change
+from komorebi_mcp.services.nodes import make_nodes
 from support.rooms import Rooms, open_rooms
 
 pytestmark = pytest.mark.slow
@@ -150,7 +151,7 @@ async def test_nothing_is_made_twice_from_the_same_inputs(
         made.append(len(found[0]))
         return found
 
-    make = compact.make_nodes
+    make = make_nodes
     monkeypatch.setattr(compact, "make_nodes", counting)
     async with open_rooms(tmp_path) as rooms:
         ids = await fill(rooms, 35)
@@ -170,7 +171,7 @@ async def test_work_that_was_outrun_by_a_change_is_refused(tmp_path: Path) -> No
         async with rooms.store.write(OWNER) as transaction:
             work = await transaction.pyramid.take(waiting.project_id, leaves_max=100)
         assert work is not None
-        made, gone = compact.make_nodes(work)
+        made, gone = make_nodes(work)
         await rooms.organize.forget(OWNER, [ids[5]])
         async with rooms.store.write(OWNER) as transaction:
             assert await transaction.pyramid.keep(work, made, gone=gone) is None
@@ -186,7 +187,7 @@ async def test_a_project_that_fails_does_not_hold_up_the_others(
             raise RuntimeError("the texts themselves")
         return make(work)
 
-    make = compact.make_nodes
+    make = make_nodes
     monkeypatch.setattr(compact, "make_nodes", poisoned)
     async with open_rooms(tmp_path) as rooms:
         for project in ("poison", PROJECT):

@@ -16,6 +16,7 @@ from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.resume import Resuming
+from komorebi_mcp.services.rewriting import Allowance, Rewriting
 from komorebi_mcp.services.summarize import Summarize, Summarizer
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.summarizers.writer import Writer
@@ -48,7 +49,11 @@ class Rooms:
 
 @asynccontextmanager
 async def open_rooms(
-    folder: Path, *, summarizer: Summarizer = "extractive", endpoint: Writer | None = None
+    folder: Path,
+    *,
+    summarizer: Summarizer = "extractive",
+    endpoint: Writer | None = None,
+    calls_per_hour: int = 600,
 ) -> AsyncIterator[Rooms]:
     """Every service over `folder`/test.db; the worker works only when `settle` says so."""
     clock = StillClock()
@@ -58,8 +63,16 @@ async def open_rooms(
         anyio.create_task_group() as background,
     ):
         events = Events()
-        compact = Compact(store, announce=events.publish)
-        worker = Worker(store, enrich, clock=clock, announce=events.publish, compact=compact.step)
+        rewriting = Rewriting(store, endpoint, Allowance(calls_per_hour, clock)) if endpoint else None
+        compact = Compact(store, announce=events.publish, rewriting=rewriting)
+        worker = Worker(
+            store,
+            enrich,
+            clock=clock,
+            announce=events.publish,
+            compact=compact.step,
+            compact_apart=rewriting is not None,
+        )
 
         def announce(change: Change) -> None:
             worker.wake()

@@ -55,11 +55,16 @@ class Worker:
         clock: Clock,
         announce: Announce,
         compact: Callable[[], Awaitable[bool]] | None = None,
+        compact_apart: bool = False,
     ) -> None:
-        """`compact` does a small part of the work on summaries, and says whether there was any."""
+        """`compact` does a small part of the work on summaries, and says whether there was any.
+
+        Where it waits for a model, it belongs `compact_apart`, so that enrichment need not wait for it.
+        """
         self._store = store
         self._enrich = enrich
-        self._compact = compact
+        self._compact = None if compact_apart else compact
+        self._compact_apart = compact if compact_apart else None
         self._clock = clock
         self._announce = announce
         self._wake = anyio.Event()
@@ -72,6 +77,25 @@ class Worker:
 
     async def run(self) -> None:
         """Works until cancelled. Whatever fails is logged and tried again, since the application goes on."""
+        async with anyio.create_task_group() as tasks:
+            if self._compact_apart is not None:
+                tasks.start_soon(self._keep_compacting, self._compact_apart)
+            await self._work()
+
+    async def _keep_compacting(self, compact: Callable[[], Awaitable[bool]]) -> None:
+        poll_s = _POLL_S
+        while True:
+            try:
+                busy = await compact()
+                poll_s = _POLL_S
+            except Exception:  # noqa: BLE001 - as below.
+                _log.exception("worker.compact_failed")
+                busy = False
+                poll_s = min(poll_s * 2, _POLL_MAX_S)
+            if not busy:
+                await anyio.sleep(poll_s)
+
+    async def _work(self) -> None:
         poll_s = _POLL_S
         rounds = 0
         while True:

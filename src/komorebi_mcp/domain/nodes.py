@@ -31,6 +31,8 @@ class NodeCreate(NodeContent):
     method: str
     version: int
     """Of the method."""
+    rejected: int = 0
+    """How many sentences of a model failed the grounding check and were replaced."""
     max_tokens: int
     children: tuple[Place, ...] = ()
     """The nodes it was made from, none at level 1. Not read back: the summary of the same id has them."""
@@ -57,6 +59,8 @@ class Work(Model):
 
     project_id: int
     project: str
+    goal: str = ""
+    """The project's."""
     size: int
     """How many leaves the whole pyramid has, holes included."""
     leaves: tuple[Leaf, ...]

@@ -44,6 +44,11 @@ def group(place: Place) -> range:
     return range(place.position * FAN_OUT, (place.position + 1) * FAN_OUT)
 
 
+def is_full(place: Place, size: int) -> bool:
+    """Whether no leaf is still to come below the node, of which `size` have come."""
+    return (place.position + 1) * int(FAN_OUT**place.level) <= size
+
+
 def beside(leaves: Iterable[int], size: int) -> list[Place]:
     """The nodes above any of the leaves, and all that these are made from; levels from the lowest up."""
     paths = {place for leaf in leaves for place in above(leaf, size)}

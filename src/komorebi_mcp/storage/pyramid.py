@@ -17,6 +17,8 @@ from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import captures, projects, summaries, summary_children, summary_sources
 from komorebi_mcp.storage.tables import leaves as leaf_rows
 
+_WRITTEN = ("sentences", "covers", "method", "rejected", "truncated", "max_tokens")
+"""Fields of a node that are columns of the same name."""
 _PLACED_MAX = 1_000
 """Captures that get their place in one transaction."""
 
@@ -70,8 +72,9 @@ class PyramidRepository:
 
 
 def _take(rows: Rows, project_id: int, leaves_max: int) -> Work | None:
-    name = rows.run(rows.select(projects.c.name, of=projects).where(projects.c.id == project_id)).scalar()
-    if name is None:
+    named = rows.select(projects.c.name, projects.c.goal, of=projects).where(projects.c.id == project_id)
+    project = rows.run(named).first()
+    if project is None:
         return None
     if fresh := leaves.uncovered(rows, project_id, _PLACED_MAX):
         leaves.place(rows, project_id, fresh)
@@ -84,7 +87,8 @@ def _take(rows: Rows, project_id: int, leaves_max: int) -> Work | None:
     places = beside(due, size)
     return Work(
         project_id=project_id,
-        project=name,
+        project=project.name,
+        goal=project.goal,
         size=size,
         leaves=leaves.read(rows, project_id, positions),
         places=tuple(places),
@@ -121,7 +125,7 @@ def _put(
     """Writes the node over the one that stood in its place, whose id it keeps."""
     written = node.model_dump(mode="json")
     values: dict[str, Any] = {
-        **{name: written[name] for name in ("sentences", "covers", "method", "truncated", "max_tokens")},
+        **{name: written[name] for name in _WRITTEN},
         "version": node.version,
         "input_hash": node.input_hash,
         "statistics": {"kinds": written["kinds"], "counts": written["counts"]},
@@ -135,9 +139,7 @@ def _put(
     else:
         node_id = new_id()
         place = {"level": node.place.level, "position": node.place.position, "project_id": project_id}
-        rows.insert(
-            summaries, [{"id": node_id, **place, "whole": False, "scope": {}, "rejected": 0, **values}]
-        )
+        rows.insert(summaries, [{"id": node_id, **place, "whole": False, "scope": {}, **values}])
         found = rows.select(summaries.c.seq, of=summaries).where(summaries.c.id == node_id)
         seq = rows.run(found).scalar_one()
     cited = dict.fromkeys(source for sentence in node.sentences for source in sentence.sources)
@@ -209,6 +211,7 @@ def _node(row: AnyRow) -> Node:
         input_hash=row.input_hash,
         method=row.method,
         version=row.version,
+        rejected=row.rejected,
         max_tokens=row.max_tokens,
     )
 

@@ -21,7 +21,8 @@ from komorebi_mcp.text.tokens import estimate_tokens
 
 METHOD = "extractive"
 VERSION = 1
-"""Goes up with every change of what a node would tell, so that stored ones are made anew."""
+"""Goes up with every change of what a node would tell. Stored ones are made anew when next something below
+them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
 UPPER_NODE_TOKENS = 600
 COUNTS_MAX = 400
@@ -36,9 +37,9 @@ def fingerprint(passage: Passage) -> str:
     return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def input_hash(level: int, inputs: Sequence[str]) -> str:
+def input_hash(level: int, inputs: Sequence[str], *, method: tuple[str, int]) -> str:
     """A short text that differs where what a node is made from, or how, does."""
-    told = "\x00".join([METHOD, str(VERSION), str(level), *inputs])
+    told = "\x00".join([*map(str, method), str(level), *inputs])
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
