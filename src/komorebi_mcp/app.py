@@ -15,14 +15,17 @@ import anyio
 from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.clock import Clock, utc_now
+from komorebi_mcp.services.access import Access
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.complete import Complete
+from komorebi_mcp.services.door import Door
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.exchange import Exchange
 from komorebi_mcp.services.find import Find
+from komorebi_mcp.services.issuer import Issuer
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.resume import Resuming
@@ -60,6 +63,7 @@ class App:
     trust: Trust
     passages: Passages
     exchange: Exchange
+    door: Door
     start_enriching: Callable[[], object]
     """Needed only where the application was opened without."""
 
@@ -114,6 +118,8 @@ async def open_app(
             await lead(store, worker, clock=clock)
 
         capture = CaptureService(store, secrets=settings.secrets, announce=announce)
+        access = Access(store, clock=clock)
+        background.start_soon(access.run)
         background.start_soon(capture.run)
         background.start_soon(enrich_when_told)
         yield App(
@@ -134,6 +140,7 @@ async def open_app(
             resume=Resuming(store, clock=clock),
             passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
+            door=_door(settings, access),
             start_enriching=enriching.set,
         )
         background.cancel_scope.cancel()
@@ -149,3 +156,12 @@ async def _open_writer(settings: Settings) -> AsyncIterator[Writer | None]:
     key = settings.openai_api_key.get_secret_value()
     async with open_endpoint(settings.openai_base_url, settings.model, key or None) as endpoint:
         yield Writer(f"openai:{settings.model}", endpoint.complete, settings.model_context)
+
+
+def _door(settings: Settings, access: Access) -> Door:
+    issuer = None
+    if settings.auth_issuer:
+        issuer = Issuer(
+            settings.auth_issuer, audience=settings.auth_audience, jwks_url=settings.auth_jwks_url
+        )
+    return Door(access, mode=settings.auth, issuer=issuer)

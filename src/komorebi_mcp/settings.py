@@ -79,6 +79,41 @@ class Settings(BaseSettings):
         default="WARNING", description="The least severe log lines written to stderr."
     )
 
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How log lines are written: key=value pairs, or one JSON object a line."
+    )
+    auth: Literal["auto", "required", "off"] = Field(
+        default="auto",
+        description=(
+            "Whether clients over HTTP must show a token. auto: once a token was made, an issuer is set or "
+            "the address is not this machine's alone."
+        ),
+    )
+    auth_issuer: str = Field(
+        default="", description="URL of the OAuth 2.1 authorization server whose JWTs are accepted as tokens."
+    )
+    auth_audience: str = Field(
+        default="", description="The audience (aud) that those JWTs must name; needed with an issuer."
+    )
+    auth_jwks_url: str = Field(
+        default="",
+        description="Where the issuer's keys are. Default: what the issuer's metadata says under jwks_uri.",
+    )
+    public_url: str = Field(
+        default="",
+        description=(
+            "URL by which clients reach the HTTP server where it is not the address it listens on, such as "
+            "https://notes.example.org behind a proxy. Its host is accepted in requests."
+        ),
+    )
+
+    @field_validator("auth_issuer", "auth_jwks_url", "public_url", mode="after")
+    @classmethod
+    def _web(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("it must begin with https:// or http://")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:

@@ -20,13 +20,16 @@ def serve(
         Transport, typer.Option(help="stdio for the client that starts it, http for several.")
     ] = Transport.STDIO,
     host: Annotated[
-        str, typer.Option(help="Address to listen on with http; only this machine can reach it.")
+        str,
+        typer.Option(
+            help="Address to listen on with http; one that others can reach needs tokens or an issuer."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on with http; 0 takes a free one.")
     ] = 8000,
 ) -> None:
-    """Serve MCP clients over stdio, or over HTTP on this machine."""
+    """Serve MCP clients over stdio or over HTTP."""
     if transport is Transport.HTTP:
         run_http(host, port)
     else:

@@ -50,7 +50,7 @@ async def _http(settings: Settings, host: str, port: int) -> None:
 
     async with open_app(settings) as app, open_server(app) as server:
         gc.freeze()
-        await serve_http(server, host=host, port=port, version=app.version, on_listening=_announce)
+        await serve_http(server, app, host=host, port=port, on_listening=_announce)
 
 
 def _announce(url: str) -> None:

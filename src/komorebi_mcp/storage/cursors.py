@@ -46,6 +46,10 @@ class CursorSigner:
         position: list[Any] = json.loads(body)
         return position
 
+    def key_for(self, purpose: str) -> bytes:
+        """32 secret bytes that tell nothing of the store's own key."""
+        return hmac.digest(self._key, json.dumps(["key", purpose]).encode(), hashlib.sha256)
+
     def _seal_of(self, body: bytes, owner: str, list_of: str, asked: str) -> bytes:
         # JSON keeps the parts apart, whatever characters an owner or a query holds.
         bound = json.dumps([_FORMAT, owner, list_of, asked]).encode()

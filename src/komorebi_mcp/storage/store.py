@@ -165,6 +165,10 @@ class Store:
         async with self._session(write=write, owner=None, opening=opening) as session:
             yield UpstreamRepository(session, self._clock)
 
+    def key_for(self, purpose: str) -> bytes:
+        """32 secret bytes for that purpose alone, the same in every process on this database."""
+        return self._cursors.key_for(purpose)
+
     def tokens_version(self) -> int | None:
         """A number that differs once any process has made or revoked a token; None where nothing tells.
 

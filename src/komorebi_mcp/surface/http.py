@@ -1,161 +1,143 @@
-"""The streamable HTTP transport, for clients on this machine."""
+"""The streamable HTTP transport: what stands in front of the endpoint, and what stands beside it."""
 
 import ipaddress
-import json
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterable, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from logging import INFO
+from socket import AF_INET6
+from typing import Final
+from urllib.parse import urlsplit
 
 import anyio
-import uvicorn
-from mcp.server.transport_security import (
-    DEFAULT_MAX_REQUEST_BODY_SIZE,
-    RequestBodyLimitMiddleware,
-    TransportSecurityMiddleware,
-    TransportSecuritySettings,
-)
-from starlette.datastructures import Headers
+import structlog
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from komorebi_mcp.errors import ConfigError
+from komorebi_mcp.app import App
+from komorebi_mcp.errors import StorageError
+from komorebi_mcp.settings import Settings
+from komorebi_mcp.surface.auth import METADATA_PATH, Authentication, Place, forbidden, metadata
+from komorebi_mcp.surface.bodies import BODY_BYTES_MAX, RPC_METHOD, Bodies
+from komorebi_mcp.surface.listener import bind, listen
+from komorebi_mcp.surface.principal import whoever_is_in
 from komorebi_mcp.surface.server import KomorebiServer
-from komorebi_mcp.surface.wire import Malformed, parse_message
 
-PATH = "/mcp"
-GRACE_S = 1
-"""How long open connections may take to finish after a signal."""
+PATH: Final = "/mcp"
+PUBLIC: Final = ("/health", "/ready", METADATA_PATH, f"{METADATA_PATH}{PATH}")
+"""What anyone may ask: nothing there is anybody's."""
 
-KEEP_ALIVE_S = 120
-"""How long an idle connection stays open. After 5 s, uvicorn's own, the next call can meet its closing."""
+_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
-_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_log = structlog.get_logger(__name__)
 
 
-def check_loopback(host: str) -> None:
-    """Refuses an address that others can reach, since nothing asks here who they are.
-
-    Raises:
-        ConfigError: The host is not this machine alone.
-    """
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigError(
-            f"Refusing to listen on {host}: there is no authentication, so anyone who reaches it could read "
-            "every capture. Use --host 127.0.0.1 and a tunnel or an authenticating proxy in front of it."
-        )
+        return False
 
 
-def build_http_app(server: KomorebiServer, *, host: str, version: str) -> ASGIApp:
-    """The ASGI application of the endpoint and its health check."""
+def place_of(settings: Settings) -> Place:
+    """Where clients find the endpoint; an audience that is a URL is its name, and so has to be it."""
+    if settings.auth_audience.startswith(("https://", "http://")):
+        return Place(path=PATH, url=settings.auth_audience)
+    public = settings.public_url.rstrip("/")
+    return Place(path=PATH, url=f"{public}{PATH}" if public else "")
 
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "version": version})
 
-    security = TransportSecuritySettings(
-        allowed_hosts=[form for name in (*_NAMES, host) for form in (name, f"{name}:*")],
-        allowed_origins=[form for name in (*_NAMES, host) for form in (f"http://{name}", f"http://{name}:*")],
-    )
-    application = server.streamable_http_app(
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The ASGI application, and the part of it that works beside the requests."""
+
+    asgi: ASGIApp
+    authentication: Authentication
+
+
+def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
+    """The endpoint, the routes beside it, and everything that stands in front of them."""
+    place = place_of(app.settings)
+    security = _trusted(host, app.settings)
+    inner = server.streamable_http_app(
         streamable_http_path=PATH,
         transport_security=security,
-        custom_starlette_routes=[Route("/health", health, methods=["GET"])],
+        max_request_body_size=BODY_BYTES_MAX,
+        custom_starlette_routes=_routes(app, place),
     )
-    # The one added last stands in front.
-    application.add_middleware(_WellFormed)
-    application.add_middleware(_TrustedSender, security=security)
-    return application
+    checked = Bodies(inner, path=PATH, forbid=partial(forbidden, place))
+    authentication = Authentication(checked, door=app.door, place=place, public=PUBLIC)
+    return Front(AccessLog(_TrustedSender(authentication, security=security)), authentication)
 
 
 async def serve_http(
-    server: KomorebiServer, *, host: str, port: int, version: str, on_listening: Callable[[str], None]
+    server: KomorebiServer, app: App, *, host: str, port: int, on_listening: Callable[[str], None]
 ) -> None:
     """Serves until a signal comes; streams that are open then are ended.
 
     `on_listening` is handed the endpoint's URL once clients can connect. Port 0 takes a free one.
 
     Raises:
-        ConfigError: The host is not this machine alone, or the port is taken.
+        ConfigError: Others could reach the host and nobody would ask who they are, or the port is taken.
     """
-    check_loopback(host)
-    listening = _bind(host, port)
-    config = uvicorn.Config(
-        build_http_app(server, host=host, version=version),
-        log_config=None,
-        access_log=False,
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    listener = _Listener(config)
-    name = f"[{host}]" if listening.family == socket.AF_INET6 else host
-    # Whoever hears that we listen may send a signal at once.
-    with _signals() as signals:
-        on_listening(f"http://{name}:{listening.getsockname()[1]}{PATH}")
-        async with anyio.create_task_group() as tasks:
-            if signals is not None:
-                tasks.start_soon(_stop_on_signal, signals, listener, server)
-            await listener.serve(sockets=[listening])
-            tasks.cancel_scope.cancel()
+    if not is_loopback(host):
+        await app.door.expose(host)
+    front = build_front(server, app, host=host)
+    with bind(host, port) as listening:
+        name = f"[{host}]" if listening.family == AF_INET6 else host
+        url = f"http://{name}:{listening.getsockname()[1]}{PATH}"
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(front.authentication.watch)
+            await listen(
+                front.asgi, listening, on_ready=lambda: on_listening(url), on_stop=server.close_streams
+            )
+            beside.cancel_scope.cancel()
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=128)
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port with --port."
-        ) from error
+def _routes(app: App, place: Place) -> list[Route]:
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "version": app.version})
+
+    async def ready(_: Request) -> Response:
+        try:
+            await app.store.check()
+        except StorageError as error:
+            # What is wrong with the database is for the log, not for whoever asks.
+            _log.warning("http.not_ready", error=str(error))
+            return JSONResponse({"status": "unavailable", "database": "unavailable"}, status_code=503)
+        return JSONResponse({"status": "ready", "database": "ok"})
+
+    async def about(request: Request) -> Response:
+        return metadata(request, app.door, place)
+
+    return [
+        Route("/health", health, methods=["GET"]),
+        Route("/ready", ready, methods=["GET"]),
+        Route(METADATA_PATH, about, methods=["GET"]),
+        Route(f"{METADATA_PATH}{PATH}", about, methods=["GET"]),
+    ]
 
 
-class _Listener(uvicorn.Server):
-    """uvicorn without its signal handling, which ends the process by the signal instead of by exit code 0."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = anyio.Event()
-        """Set once it serves; it takes no request to stop before that."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
-
-@contextmanager
-def _signals() -> Iterator[AsyncIterable[signal.Signals] | None]:
-    """Those that mean stop, from here on; None on Windows, where Ctrl-C raises KeyboardInterrupt."""
-    if sys.platform == "win32":
-        yield None
-    else:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            yield signals
-
-
-async def _stop_on_signal(
-    signals: AsyncIterable[signal.Signals], listener: _Listener, server: KomorebiServer
-) -> None:
-    async for _ in signals:
-        await listener.ready.wait()
-        server.close_streams()
-        listener.handle_exit(signal.SIGTERM, None)
-        return
+def _trusted(host: str, settings: Settings) -> TransportSecuritySettings:
+    """Names by which this server may be called, and web pages that may call it."""
+    names = {*_NAMES, f"[{host}]" if ":" in host and not host.startswith("[") else host}
+    hosts = [form for name in names for form in (name, f"{name}:*")]
+    origins = [form for name in names for form in (f"http://{name}", f"http://{name}:*")]
+    for url in (settings.public_url, place_of(settings).url):
+        if url:
+            parts = urlsplit(url)
+            hosts += [parts.netloc, *([f"{parts.netloc}:*"] if parts.port is None else [])]
+            origins.append(f"{parts.scheme}://{parts.netloc}")
+    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
 
 
 class _TrustedSender:
-    """Lets requests pass whose Host and Origin are this machine's, on every route.
+    """Lets requests pass whose Host and Origin are this server's, on every route.
 
     A web page elsewhere could otherwise have the visitor's browser call this server (DNS rebinding).
     """
@@ -169,40 +151,36 @@ class _TrustedSender:
         await (refused or self._app)(scope, receive, send)
 
 
-class _WellFormed:
-    """Answers a body that is not a JSON-RPC message, for its id where it has one.
-
-    The SDK's own answers repeat what was sent, and name no id.
-    """
+class AccessLog:
+    """A line for each request: who, what and how long, and nothing of what was said."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._limited = RequestBodyLimitMiddleware(self._checked, DEFAULT_MAX_REQUEST_BODY_SIZE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        posted = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == PATH
-        if posted and Headers(scope=scope).get("content-type", "").startswith("application/json"):
-            await self._limited(scope, receive, send)
-        else:
+        if scope["type"] != "http" or not _log.is_enabled_for(INFO):
             await self._app(scope, receive, send)
-
-    async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The limit in front of this has the whole body in its first message.
-        first = await receive()
-        try:
-            parse_message(first.get("body", b""))
-        except Malformed as malformed:
-            answer = malformed.answer
-            refused = (
-                Response(status_code=400)
-                if answer is None
-                else JSONResponse(json.loads(answer.model_dump_json(by_alias=True)), status_code=400)
-            )
-            await refused(scope, receive, send)
             return
-        waiting: list[Message] = [first]
+        began = time.monotonic()
+        status = 0
 
-        async def replay() -> Message:
-            return waiting.pop() if waiting else await receive()
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
 
-        await self._app(scope, replay, send)
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            principal = whoever_is_in(scope)
+            _log.info(
+                "http.request",
+                method=scope["method"],
+                # Without the query, where some clients put what they should not.
+                path=scope["path"][:200],
+                status=status,
+                ms=round((time.monotonic() - began) * 1000, 1),
+                rpc=scope.get(RPC_METHOD),
+                owner=principal.owner if principal else None,
+            )

@@ -16,9 +16,11 @@ from komorebi_mcp.surface.calls import call_tool, list_tools
 from komorebi_mcp.surface.completions import complete
 from komorebi_mcp.surface.gateway import gateway_middleware
 from komorebi_mcp.surface.logs import ClientLogs
+from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.prompts import get_prompt, list_prompts
 from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.resources import list_resource_templates, list_resources, read_resource
+from komorebi_mcp.surface.scopes import restrict
 from komorebi_mcp.surface.subscriptions import Subscriptions
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 
@@ -96,8 +98,12 @@ class KomorebiServer(Server[App]):
             [
                 logs,
                 boundary,
+                restrict,
                 subscriptions,
-                RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME),
+                RequestStateBoundary(
+                    RequestStateSecurity(keys=[app.store.key_for("request state")], bind_principal=owner_of),
+                    default_audience=NAME,
+                ),
                 gateway_middleware(app.aggregate, frozenset(OWN_TOOLS), server_info=self.server_info_stamp),
             ]
         )

@@ -1,0 +1,139 @@
+"""The socket and the server on it: how long connections may take, and how they end."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from komorebi_mcp.errors import ConfigError
+
+GRACE_S = 1
+"""How long open connections may take to finish after a signal."""
+KEEP_ALIVE_S = 120
+"""How long an idle connection stays open. After 5 s, uvicorn's own, the next call can meet its closing."""
+HEADERS_S = 20.0
+"""How long the head of a request may take to come in; uvicorn itself waits for ever."""
+CONNECTIONS_MAX = 2_000
+"""Beyond it requests are answered with 503 at once: a stream for each of many clients, and room to spare."""
+
+
+class _Protocol(H11Protocol):
+    """A connection that is closed if it keeps the head of a request to itself."""
+
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._expect_head()
+        else:
+            self._forget_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._head_due is None:
+            self._head_due = self.loop.call_later(HEADERS_S, self.transport.close)
+
+    def _forget_head(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+
+class _Listener(uvicorn.Server):
+    """uvicorn without its signal handling, which ends the process by the signal instead of by exit code 0."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+        """Set once it serves; it takes no request to stop before that."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        ConfigError: The address is not this machine's, or is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port with --port."
+        ) from error
+
+
+async def listen(
+    app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[], None], on_stop: Callable[[], None]
+) -> None:
+    """Serves the application until a signal comes.
+
+    `on_ready` is called once clients can connect, `on_stop` before open connections are given their time.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        # What a proxy says of the client is believed of none.
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    listener = _Listener(config)
+    # Whoever hears that we listen may send a signal at once.
+    with _signals() as signals:
+        on_ready()
+        async with anyio.create_task_group() as tasks:
+            if signals is not None:
+                tasks.start_soon(_stop_on_signal, signals, listener, on_stop)
+            await listener.serve(sockets=[listening])
+            tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _signals() -> Iterator[AsyncIterable[signal.Signals] | None]:
+    """Those that mean stop, from here on; None on Windows, where Ctrl-C raises KeyboardInterrupt."""
+    if sys.platform == "win32":
+        yield None
+    else:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            yield signals
+
+
+async def _stop_on_signal(
+    signals: AsyncIterable[signal.Signals], listener: _Listener, on_stop: Callable[[], None]
+) -> None:
+    async for _ in signals:
+        await listener.ready.wait()
+        on_stop()
+        listener.handle_exit(signal.SIGTERM, None)
+        return
