@@ -78,7 +78,6 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="WARNING", description="The least severe log lines written to stderr."
     )
-
     log_format: Literal["text", "json"] = Field(
         default="text", description="How log lines are written: key=value pairs, or one JSON object a line."
     )
@@ -109,7 +108,7 @@ class Settings(BaseSettings):
 
     @field_validator("auth_issuer", "auth_jwks_url", "public_url", mode="after")
     @classmethod
-    def _web(cls, value: str) -> str:
+    def _address(cls, value: str) -> str:
         if value and not value.startswith(("https://", "http://")):
             raise ValueError("it must begin with https:// or http://")
         return value

@@ -71,6 +71,7 @@ async def test_what_the_issuer_did_not_make_for_this_server_and_this_moment_is_r
         "not yet": server.token(nbf=now + timedelta(seconds=60)),
         "no subject": server.token(sub=None),
         "an empty subject": server.token(sub=""),
+        "a subject of two lines": server.token(sub="u1\nu2"),
         "a shared secret": signed_with_the_public_key(server),
         "no signature": unsigned,
         "a cut signature": f"{header}.{body}.{signature[:-4]}",

@@ -29,7 +29,7 @@ def run_http(host: str, port: int) -> None:
 
 def _prepared() -> Settings:
     settings = load_settings()
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, form=settings.log_format)
     return settings
 
 

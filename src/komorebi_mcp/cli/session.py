@@ -39,7 +39,7 @@ def ready_settings() -> Settings:
         ConfigError: One of them is wrong.
     """
     settings = load_settings()
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, form=settings.log_format)
     return settings
 
 

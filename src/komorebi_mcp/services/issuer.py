@@ -76,7 +76,7 @@ class Issuer:
             _log.info("issuer.token_refused", reason=type(error).__name__)
             return None
         subject = claims["sub"]
-        if not isinstance(subject, str) or not subject:
+        if not isinstance(subject, str) or not subject.isprintable() or not subject.strip():
             return None
         # An issuer's URL has no fragment (RFC 8414 section 2), so that no two pairs make the same owner.
         return Principal(f"{self.url}#{subject}", _scopes(claims))

@@ -177,8 +177,9 @@ class AccessLog:
             _log.info(
                 "http.request",
                 method=scope["method"],
-                # Without the query, where some clients put what they should not.
-                path=scope["path"][:200],
+                # As it was sent, so that it stays on its line, and without the query, where some clients
+                # put what they should not.
+                path=scope.get("raw_path", b"").decode("latin-1")[:200],
                 status=status,
                 ms=round((time.monotonic() - began) * 1000, 1),
                 rpc=scope.get(RPC_METHOD),
