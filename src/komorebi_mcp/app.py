@@ -31,6 +31,7 @@ from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.resume import Resuming
 from komorebi_mcp.services.rewriting import Allowance, Rewriting
 from komorebi_mcp.services.summarize import Summarize
+from komorebi_mcp.services.tasks import Tasks
 from komorebi_mcp.services.trust import Trust
 from komorebi_mcp.services.watch import Watch
 from komorebi_mcp.settings import Settings, environment, local_zone
@@ -64,6 +65,7 @@ class App:
     passages: Passages
     exchange: Exchange
     door: Door
+    tasks: Tasks
     start_enriching: Callable[[], object]
     """Needed only where the application was opened without."""
 
@@ -122,6 +124,8 @@ async def open_app(
         background.start_soon(access.run)
         background.start_soon(capture.run)
         background.start_soon(enrich_when_told)
+        tasks = Tasks(store, background)
+        background.start_soon(tasks.run)
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),
@@ -141,6 +145,7 @@ async def open_app(
             passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
             door=_door(settings, access),
+            tasks=tasks,
             start_enriching=enriching.set,
         )
         background.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from mcp import Client
 from mcp.client.session import ElicitationFnT, SamplingFnT
+from mcp.shared.dispatcher import CallOptions
 from mcp_types import CallToolResult, TextContent
 
 from komorebi_mcp.app import App, open_app
@@ -70,3 +71,11 @@ async def refused(client: Client, tool: str, /, **arguments: Any) -> str:
 def text_of(result: CallToolResult) -> str:
     (text,) = [block.text for block in result.content if isinstance(block, TextContent)]
     return text
+
+
+async def ask(client: Client, method: str, /, **params: Any) -> dict[str, Any]:
+    """The raw result of a request that the SDK's client has no method for, or cannot read the answer to."""
+    data: dict[str, Any] = {"method": method, "params": params}
+    options: CallOptions = {}
+    client.session._stamp(data, options)
+    return await client.session._dispatcher.send_raw_request(method, data["params"], options)

@@ -79,6 +79,8 @@ class Organize:
             passages = await transaction.captures.passages(wanted)
             doomed = dict.fromkeys([*wanted, *(passage.id for passage in passages)])
             summaries = await transaction.summaries.forget_citing(list(doomed))
+            # What was told of them to somebody who has not fetched it yet is forgotten as well.
+            await transaction.tasks.forget_telling(list(doomed))
             forgotten = await transaction.captures.forget(wanted)
         self._announce(_change(owner, before))
         return ForgetResult(forgotten=len(forgotten), summaries_refreshed=summaries, missing=missing)

@@ -30,6 +30,7 @@ from komorebi_mcp.storage.recall import RecallRepository
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
+from komorebi_mcp.storage.tasks import TaskRepository, purge
 from komorebi_mcp.storage.tokens import TokenRepository
 from komorebi_mcp.storage.upstreams import UpstreamRepository
 
@@ -49,6 +50,7 @@ class Transaction:
         self.pyramid = PyramidRepository(session, bind)
         self.completions = CompletionRepository(session, bind)
         self.recall = RecallRepository(session, bind)
+        self.tasks = TaskRepository(session, bind)
 
 
 class Store:
@@ -175,6 +177,11 @@ class Store:
         It takes microseconds and no thread, so that a check of every request costs nothing.
         """
         return None if self._header is None else self._header.user_version()
+
+    async def purge_tasks(self) -> None:
+        """Deletes the tasks of all owners whose time is over."""
+        async with self._session(write=True, owner=None, opening=_nothing) as session:
+            await session.run(lambda connection: purge(connection, now=self._clock()))
 
     async def check(self) -> None:
         """Returns when the database answers.

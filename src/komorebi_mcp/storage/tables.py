@@ -274,6 +274,26 @@ capture_bands = Table(
     sqlite_with_rowid=False,
 )
 
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("seq", RowNumber, primary_key=True),
+    Column("id", Uuid(as_uuid=False), nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("message", ExactText),
+    # JSON as text: a result is another server's, and may hold what a database's own JSON does not.
+    Column("result", ExactText),
+    Column("error", ExactText),
+    Column("requests", ExactText),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("lease_until", Instant, nullable=False),
+    Index(None, "owner", "seq"),
+    sqlite_autoincrement=True,
+)
+
 OWNED = frozenset(
     {
         projects,
@@ -287,6 +307,7 @@ OWNED = frozenset(
         summary_children,
         leaves,
         capture_bands,
+        tasks,
     }
 )
 """Tables of which no transaction may read or write a row without naming its owner."""

@@ -1,9 +1,11 @@
 """What the SDK holds but does not hand out: every use of its private names, for which it is pinned."""
 
+from dataclasses import replace
 from typing import Any
 
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
 from mcp.shared.dispatcher import DispatchContext
 
 
@@ -18,3 +20,11 @@ def outbound_of(ctx: ServerRequestContext[Any, Any]) -> DispatchContext[Any]:
     The typed ways drop unknown fields and turn whole numbers into fractions.
     """
     return ctx.session._request_outbound  # noqa: SLF001
+
+
+def over_channel(
+    ctx: ServerRequestContext[Any, Any], channel: DispatchContext[Any]
+) -> ServerRequestContext[Any, Any]:
+    """The same request, with another way back to its client."""
+    session = ServerSession(channel, connection_of(ctx), request_meta=ctx.meta)
+    return replace(ctx, session=session)

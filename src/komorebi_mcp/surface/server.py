@@ -9,7 +9,7 @@ from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp_types import Icon, SetLevelRequestParams
+from mcp_types import Icon, ServerTasksCapability, SetLevelRequestParams
 
 from komorebi_mcp.app import App
 from komorebi_mcp.surface.calls import call_tool, list_tools
@@ -22,6 +22,9 @@ from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.resources import list_resource_templates, list_resources, read_resource
 from komorebi_mcp.surface.scopes import restrict
 from komorebi_mcp.surface.subscriptions import Subscriptions
+from komorebi_mcp.surface.task_methods import serve_tasks
+from komorebi_mcp.surface.task_shapes import EXTENSION
+from komorebi_mcp.surface.tasks import TaskCalls
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 
 NAME: Final = "komorebi"
@@ -52,6 +55,11 @@ _CACHE_HINTS: Final[dict[CacheableMethod, CacheHint]] = {
     "resources/read": CacheHint(ttl_ms=0),
 }
 """How long modern clients need not ask again; listeners are told of a change before."""
+
+
+_TASKS: Final = ServerTasksCapability.model_validate(
+    {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+)
 
 
 class KomorebiServer(Server[App]):
@@ -92,6 +100,8 @@ class KomorebiServer(Server[App]):
             on_completion=complete,
         )
         self.add_request_handler("logging/setLevel", SetLevelRequestParams, logs.set_level)
+        serve_tasks(self)
+        self.extensions = {EXTENSION: {}}
         self.close_streams = subscriptions.close
         self._lists_change = NotificationOptions(tools_changed=app.aggregate.enabled, resources_changed=True)
         self.middleware.extend(
@@ -100,6 +110,11 @@ class KomorebiServer(Server[App]):
                 boundary,
                 restrict,
                 subscriptions,
+                TaskCalls(
+                    app.tasks,
+                    {name: tool.may_be_task for name, tool in OWN_TOOLS.items()},
+                    app.aggregate.may_have,
+                ),
                 RequestStateBoundary(
                     RequestStateSecurity(keys=[app.store.key_for("request state")], bind_principal=owner_of),
                     default_audience=NAME,
@@ -115,9 +130,14 @@ class KomorebiServer(Server[App]):
         extensions: dict[str, dict[str, Any]] | None = None,
     ) -> InitializationOptions:
         """As the SDK's, but true of what handshake clients are told; its HTTP transport passes no options."""
-        return super().create_initialization_options(
-            notification_options or self._lists_change, experimental_capabilities, extensions
+        options = super().create_initialization_options(
+            notification_options or self._lists_change,
+            experimental_capabilities,
+            # To these clients tasks are part of the protocol.
+            {name: told for name, told in (extensions or self.extensions).items() if name != EXTENSION},
         )
+        options.capabilities.tasks = _TASKS
+        return options
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from mcp_types import (
     InputRequiredResult,
     ResourceLink,
     ToolAnnotations,
+    ToolExecution,
 )
 from mcp_types import (
     Tool as ToolDefinition,
@@ -71,6 +72,7 @@ class Tool(Generic[A]):
     result: type[Result]
     annotations: ToolAnnotations
     run: Callable[[Call, A], Awaitable[Reply | InputRequiredResult]]
+    may_be_task: bool = False
     definition: ToolDefinition = field(init=False)
     demands: Schema = field(init=False)
     """The full schema of the arguments, limits included, in whose terms errors are told."""
@@ -83,6 +85,7 @@ class Tool(Generic[A]):
             input_schema=input_schema(self.arguments),
             output_schema=output_schema(self.result),
             annotations=self.annotations,
+            execution=ToolExecution(task_support="optional") if self.may_be_task else None,
         )
         object.__setattr__(self, "definition", definition)
         object.__setattr__(self, "demands", full_schema(self.arguments))

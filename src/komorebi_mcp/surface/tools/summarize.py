@@ -106,4 +106,5 @@ SUMMARIZE = Tool(
     result=CitedSummary,
     annotations=READS,
     run=_run,
+    may_be_task=True,
 )

@@ -70,6 +70,9 @@ _STATISTICS = (
     ("tokens", "sqlite_autoindex_tokens_2", "100 1"),
     ("upstream_offers", "sqlite_autoindex_upstream_offers_1", "20 1"),
     ("upstream_pins", "sqlite_autoindex_upstream_pins_1", "2000 100 90 1"),
+    ("tasks", "sqlite_autoindex_tasks_1", "1000 1"),
+    ("tasks", "ix_tasks_owner_seq", "1000 1000 1"),
+    ("tasks", "ix_tasks_expires_at", "1000 1"),
 )
 
 
@@ -305,6 +308,28 @@ def _create_bands() -> None:
     )
 
 
+def _create_tasks() -> None:
+    op.create_table(
+        "tasks",
+        sa.Column("seq", RowNumber, primary_key=True),
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        _owner(),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("message", ExactText),
+        sa.Column("result", ExactText),
+        sa.Column("error", ExactText),
+        sa.Column("requests", ExactText),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("updated_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant, nullable=False),
+        sa.Column("lease_until", Instant, nullable=False),
+        sa.UniqueConstraint("id", name="uq_tasks_id"),
+        sqlite_autoincrement=True,
+    )
+    _index("tasks", "owner", "seq")
+    _index("tasks", "expires_at")
+
+
 def upgrade() -> None:
     _create_captures()
     _create_parts()
@@ -313,6 +338,7 @@ def upgrade() -> None:
     _create_tokens()
     _create_upstreams()
     _create_bands()
+    _create_tasks()
     meta = op.create_table(
         "meta", sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
     )

@@ -1,0 +1,186 @@
+"""Calls carried out as tasks: a client is answered at once, and asks later what has become of its call.
+
+A handshake client asks for it call by call. A modern one says that it can follow tasks, and the server
+chooses: what may take a model's time is a task from the start, a call of an upstream once it takes long.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import anyio
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, EmptyResult
+from mcp_types.methods import validate_client_request
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
+from komorebi_mcp.services.tasks import TTL_MS_DEFAULT, Running, Tasks
+from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.replies import boundary
+from komorebi_mcp.surface.sdk import connection_of, over_channel
+from komorebi_mcp.surface.task_channel import TaskChannel
+from komorebi_mcp.surface.task_shapes import (
+    EXTENSION,
+    error_of,
+    failed,
+    handshake_task,
+    modern_task,
+)
+
+HANDSHAKE_VERSION: Final = "2025-11-25"
+"""The one handshake revision that has tasks."""
+PATIENCE_S = 1.0
+"""An upstream's call that takes longer goes on as a task, where a modern client can follow one."""
+_QUESTION_S = 0.2
+"""How long a call of ours is given to ask its first question, which is better asked before it is a task."""
+_TELL_TIMEOUT_S = 1.0
+_ROUNDS_MAX = 20
+"""Questions of one call; one that asks for more does not end by itself."""
+
+_Context = ServerRequestContext[Any, Any]
+
+
+class TaskCalls:
+    """The middleware: runs calls as tasks where the client wishes or can follow them."""
+
+    def __init__(self, tasks: Tasks, own: Mapping[str, bool], may_forward: Callable[[str], bool]) -> None:
+        """`own` says which tools of ours may be tasks; `may_forward`, whether a call is for an upstream."""
+        self._tasks = tasks
+        self._own = own
+        self._may_forward = may_forward
+
+    async def __call__(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
+        match ctx.method:
+            case "tools/call" if self._is_acceptable(ctx):
+                return await self._call(ctx, call_next)
+            case "tools/list" if ctx.protocol_version == HANDSHAKE_VERSION:
+                return self._listed(ctx, await call_next(ctx))
+        return await call_next(ctx)
+
+    def _is_acceptable(self, ctx: _Context) -> bool:
+        if not connection_of(ctx).initialize_accepted:
+            return False
+        try:
+            validate_client_request(ctx.method, ctx.protocol_version, ctx.params)
+        except (KeyError, ValidationError):
+            return False
+        return True
+
+    async def _call(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
+        params = dict(ctx.params or {})
+        asked = params.pop("task", None)
+        name = params["name"]
+        is_own = name in self._own
+        can_be = self._own[name] if is_own else self._may_forward(name)
+        plain = replace(ctx, params=params)
+        if ctx.protocol_version == HANDSHAKE_VERSION and asked is not None:
+            if is_own and not can_be:
+                message = f"{name} cannot be run as a task. Repeat the call without task."
+                raise MCPError(code=METHOD_NOT_FOUND, message=message)
+            if can_be:
+                return {"task": handshake_task(await self._start(plain, call_next, ttl_ms=asked.get("ttl")))}
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and can_be and follows_tasks(ctx):
+            return await self._offer(plain, call_next, is_own=is_own)
+        return await call_next(plain)
+
+    async def _start(self, ctx: _Context, call_next: CallNext, *, ttl_ms: int | None) -> Task:
+        started = await self._tasks.start(
+            owner_of(ctx),
+            _work(ctx, call_next),
+            tell=_teller(ctx),
+            ttl_ms=TTL_MS_DEFAULT if ttl_ms is None else ttl_ms,
+        )
+        assert isinstance(started, Task)  # noqa: S101 - told at once only where that was allowed.
+        return started
+
+    async def _offer(self, ctx: _Context, call_next: CallNext, *, is_own: bool) -> HandlerResult:
+        started = await self._tasks.start(
+            owner_of(ctx),
+            _work(ctx, call_next),
+            tell=_teller(ctx),
+            patience_s=_QUESTION_S if is_own else PATIENCE_S,
+            at_once=_is_question if is_own else lambda _: True,
+        )
+        if isinstance(started, Task):
+            return {"resultType": "task", **modern_task(started)}
+        if started.result is None:
+            raise error_of(started)
+        return started.result
+
+    def _listed(self, ctx: _Context, result: HandlerResult) -> HandlerResult:
+        """The list in which upstreams' tools may be tasks too, for clients that know what tasks are."""
+        capabilities = ctx.session.client_capabilities
+        if not isinstance(result, dict) or capabilities is None or capabilities.tasks is None:
+            return result
+        optional = {"execution": {"taskSupport": "optional"}}
+        tools = [tool if tool["name"] in self._own else {**tool, **optional} for tool in result["tools"]]
+        return {**result, "tools": tools}
+
+
+def follows_tasks(ctx: _Context) -> bool:
+    """Whether the client said with this very request that it can follow tasks."""
+    capabilities = ctx.session.client_capabilities
+    return capabilities is not None and EXTENSION in (capabilities.extensions or {})
+
+
+def _is_question(outcome: Outcome) -> bool:
+    return outcome.status is TaskStatus.INPUT_REQUIRED
+
+
+def _work(
+    ctx: _Context, call_next: CallNext
+) -> Callable[[Running, dict[str, Any] | None], Awaitable[Outcome]]:
+    """The call as a piece of work, which can be asked again with the client's answers."""
+    state: Any = None
+    rounds = 0
+
+    async def work(running: Running, answers: dict[str, Any] | None) -> Outcome:
+        nonlocal state, rounds
+        params = dict(ctx.params or {})
+        if answers is not None:
+            params["inputResponses"] = {key.partition(":")[2]: answer for key, answer in answers.items()}
+            params.pop("requestState", None)
+            if state is not None:
+                params["requestState"] = state
+        here = over_channel(replace(ctx, params=params), TaskChannel(ctx, running))
+        try:
+            result = await boundary(here, call_next)
+        except MCPError as error:
+            return failed(error)
+        except ValidationError:
+            # Only a call repeated with answers can fail so: the call itself was checked before.
+            return failed(MCPError(code=INVALID_PARAMS, message="The answers have not the form asked for."))
+        told = result if isinstance(result, dict) else _dumped(result)
+        if told.get("resultType") != "input_required":
+            return Outcome(status=TaskStatus.COMPLETED, result=told)
+        rounds += 1
+        if rounds > _ROUNDS_MAX:
+            return failed(MCPError(code=INTERNAL_ERROR, message="The call asked for input again and again."))
+        state = told.get("requestState")
+        # A key is used once in a task's life, while a tool may ask twice by the same.
+        requests = {f"{rounds}:{key}": request for key, request in (told.get("inputRequests") or {}).items()}
+        return Outcome(status=TaskStatus.INPUT_REQUIRED, result=told, requests=requests)
+
+    return work
+
+
+def _dumped(result: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = (result or EmptyResult()).model_dump(
+        by_alias=True, mode="json", exclude_none=True
+    )
+    return dumped
+
+
+def _teller(ctx: _Context) -> Callable[[Task], Awaitable[None]]:
+    """Tells the client that began a task what has become of it; a modern one asks, or listens."""
+    connection = connection_of(ctx)
+
+    async def tell(task: Task) -> None:
+        if ctx.protocol_version == HANDSHAKE_VERSION:
+            with anyio.move_on_after(_TELL_TIMEOUT_S):
+                await connection.notify("notifications/tasks/status", handshake_task(task))
+
+    return tell
