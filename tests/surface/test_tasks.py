@@ -139,10 +139,12 @@ async def test_a_handshake_client_cannot_cancel_what_has_ended(tmp_path: Path) -
 async def test_an_upstream_call_that_takes_long_can_be_followed_and_cancelled(
     tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("komorebi_mcp.surface.tasks.PATIENCE_S", 0.05)
+    patience = "komorebi_mcp.surface.tasks.PATIENCE_S"
     async with opened(tmp_path, mode, upstream=raw()) as (client, _):
+        monkeypatch.setattr(patience, 10)
         quick = await ask(client, "tools/call", name="up__plain", arguments={})
         assert quick["content"][0]["text"] == "plain ran"
+        monkeypatch.setattr(patience, 0.05)
         task = await begin(client, "up__wait")
         assert (await ask(client, "tasks/get", taskId=task["taskId"]))["status"] == "working"
         answer = await ask(client, "tasks/cancel", taskId=task["taskId"])
