@@ -94,3 +94,5 @@ async def test_a_modern_client_finds_the_question_in_the_task_and_answers_it_the
         seen = task["result"]["structuredContent"]["params"]
         assert seen["inputResponses"] == {"name": answers[key]}
         assert seen["requestState"] == "s-1"
+        # The upstream is not told of tasks: those are ours.
+        assert "tasks" not in str(seen["_meta"]["io.modelcontextprotocol/clientCapabilities"])

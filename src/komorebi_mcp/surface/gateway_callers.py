@@ -14,6 +14,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.sdk import connection_of, outbound_of
+from komorebi_mcp.surface.task_shapes import EXTENSION
 from komorebi_mcp.upstream.caller import EVERY_LEVEL, Caller, Client
 from komorebi_mcp.upstream.status import Era
 
@@ -87,7 +88,10 @@ def era_of(ctx: Context) -> Era:
 
 def _declared(capabilities: object) -> dict[str, Any]:
     given = capabilities if isinstance(capabilities, Mapping) else {}
-    return {key: value for key, value in given.items() if key not in _OURS and value is not None}
+    declared = {key: value for key, value in given.items() if key not in _OURS and value is not None}
+    if isinstance(extensions := declared.get("extensions"), Mapping) and EXTENSION in extensions:
+        declared["extensions"] = {key: value for key, value in extensions.items() if key != EXTENSION}
+    return declared
 
 
 def _meta(params: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -26,6 +27,7 @@ from komorebi_mcp.surface.task_methods import serve_tasks
 from komorebi_mcp.surface.task_shapes import EXTENSION
 from komorebi_mcp.surface.tasks import TaskCalls
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
+from komorebi_mcp.upstream.offers import Kind
 
 NAME: Final = "komorebi"
 
@@ -113,7 +115,7 @@ class KomorebiServer(Server[App]):
                 TaskCalls(
                     app.tasks,
                     {name: tool.may_be_task for name, tool in OWN_TOOLS.items()},
-                    app.aggregate.may_have,
+                    partial(app.aggregate.upstreams.may_have, Kind.TOOL),
                 ),
                 RequestStateBoundary(
                     RequestStateSecurity(keys=[app.store.key_for("request state")], bind_principal=owner_of),
