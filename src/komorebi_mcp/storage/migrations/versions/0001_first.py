@@ -6,31 +6,10 @@ import sqlalchemy as sa
 from alembic import op
 
 from komorebi_mcp.storage.columns import ExactText, Instant, RowNumber, TermVector
+from komorebi_mcp.storage.migrations.first_full_text import FULL_TEXT, TRIGGERS, VOCABULARY
 
 revision = "0001"
 down_revision = None
-
-# Terms arrive reduced, one space apart: nothing but white space may part them, and nothing may change them.
-_FULL_TEXT = """
-CREATE VIRTUAL TABLE capture_search USING fts5(
-    terms, meta, scope,
-    content = 'capture_index', content_rowid = 'seq',
-    tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* P* S* C*'"
-)
-"""
-_VOCABULARY = "CREATE VIRTUAL TABLE capture_vocabulary USING fts5vocab('capture_search', 'row')"
-_ADD = (
-    "INSERT INTO capture_search(rowid, terms, meta, scope) VALUES (new.seq, new.terms, new.meta, new.scope)"
-)
-_REMOVE = (
-    "INSERT INTO capture_search(capture_search, rowid, terms, meta, scope) "
-    "VALUES ('delete', old.seq, old.terms, old.meta, old.scope)"
-)
-_TRIGGERS = (
-    f"CREATE TRIGGER capture_index_added AFTER INSERT ON capture_index BEGIN {_ADD}; END",
-    f"CREATE TRIGGER capture_index_changed AFTER UPDATE ON capture_index BEGIN {_REMOVE}; {_ADD}; END",
-    f"CREATE TRIGGER capture_index_removed AFTER DELETE ON capture_index BEGIN {_REMOVE}; END",
-)
 
 # SQLite plans by these counts: rows, then rows per value of each further column of an index. Without them it
 # takes an owner to have ten rows and reads them all, id or not. https://sqlite.org/fileformat2.html#stat1tab
@@ -344,7 +323,7 @@ def upgrade() -> None:
     )
     op.bulk_insert(meta, [{"name": "cursor_key", "value": secrets.token_hex(32)}])
     if op.get_context().dialect.name == "sqlite":
-        for statement in (_FULL_TEXT, _VOCABULARY, *_TRIGGERS):
+        for statement in (FULL_TEXT, VOCABULARY, *TRIGGERS):
             op.execute(statement)
         op.execute("ANALYZE")
         statistics = sa.table("sqlite_stat1", sa.column("tbl"), sa.column("idx"), sa.column("stat"))
