@@ -206,6 +206,8 @@ class CaptureFilter(Model):
     """Which captures: every given field must fit; the empty filter fits all but archived ones."""
 
     project: str | None = None
+    unfiled: bool = False
+    """Only those without a project."""
     statuses: tuple[Status, ...] = ()
     """Any of these; empty means any but archived."""
     kinds: tuple[Kind, ...] = ()

@@ -53,9 +53,11 @@ class Glimpse(Model):
 
     id: str
     title: str
+    project: str | None
     kind: Kind
     created_at: datetime
     content: str
     """How it begins, on one line, where it is long."""
+    is_cut: bool = False
     named: tuple[tuple[EntityType, str], ...] = ()
     """The errors and decisions found in a long one."""

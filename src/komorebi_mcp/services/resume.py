@@ -80,12 +80,10 @@ class Resuming:
         project: str | None = None,
         since: datetime | None = None,
         max_tokens: int = RESUME_TOKENS_DEFAULT,
-        remember: bool = True,
     ) -> Resume:
         """What to know before going on with the project, or with everything; `text` is within `max_tokens`.
 
-        Changes are told of from `since` on, or else from the last resume of that project that was to be
-        remembered.
+        Changes are told of from `since` on, or else from the last resume of that project.
 
         Raises:
             NotFound: No project has that name.
@@ -94,9 +92,8 @@ class Resuming:
         async with self._store.read(owner) as transaction:
             material = await _read(transaction, project, since)
         resumed = await anyio.to_thread.run_sync(_told, material, max_tokens)
-        if remember:
-            async with self._store.write(owner) as transaction:
-                await transaction.recall.remember_resume(project, at=now)
+        async with self._store.write(owner) as transaction:
+            await transaction.recall.remember_resume(project, at=now)
         return resumed
 
 
@@ -115,7 +112,7 @@ async def _read(transaction: Transaction, name: str | None, since: datetime | No
     if since is None:
         since, since_when = await recall.last_resume(name), SinceWhen.LAST_RESUME
     if since is None:
-        since, since_when = _last_activity(recent), SinceWhen.LAST_ACTIVITY
+        since, since_when = last_activity(recent), SinceWhen.LAST_ACTIVITY
     before: Sequence[Glimpse] = recent[: _ITEMS_MAX[LEFT_OFF]]
     changed: Sequence[Glimpse] = ()
     changed_count = 0
@@ -154,7 +151,7 @@ async def _brief(transaction: Transaction, project: str) -> Sequence[ResumeItem]
     ]
 
 
-def _last_activity(latest_first: Sequence[Glimpse]) -> datetime | None:
+def last_activity(latest_first: Sequence[Glimpse]) -> datetime | None:
     """When the last stretch of work began."""
     began = latest_first[0].created_at if latest_first else None
     for each in latest_first:

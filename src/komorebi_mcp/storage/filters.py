@@ -21,6 +21,8 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
     if where.project is not None:
         named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
         conditions.append(row.project_id == named.scalar_subquery())
+    if where.unfiled:
+        conditions.append(row.project_id.is_(None))
     if where.kinds:
         conditions.append(row.kind.in_(where.kinds))
     if where.source is not None:

@@ -12,6 +12,7 @@ from komorebi_mcp.domain.resume import Glimpse
 from komorebi_mcp.domain.timeline import TOP_MAX, Bucket, BucketCount, Timeline, bounds
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.storage.filters import folded, grouped
+from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.owned import Rows, among, equals
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import captures, entities, projects, resumes
@@ -96,8 +97,21 @@ def _project_id(rows: Rows, name: str) -> int:
 def _recent(rows: Rows, where: CaptureFilter, limit: int) -> list[Glimpse]:
     row = captures.c
     content = case((row.chars <= GLIMPSE_CHARS_MAX, row.content), else_=null()).label("content")
-    columns = (row.seq, row.id, row.title, row.snippet, row.kind, row.created_at, content)
-    latest = rows.select(*columns, of=captures).where(folded(rows, where), grouped(rows, where))
+    columns = (
+        row.seq,
+        row.id,
+        row.title,
+        row.snippet,
+        row.kind,
+        row.created_at,
+        content,
+        projects.c.name.label("project"),
+    )
+    latest = (
+        rows.select(*columns, of=captures)
+        .select_from(WITH_PROJECT)
+        .where(folded(rows, where), grouped(rows, where))
+    )
     found = rows.run(latest.order_by(row.created_at.desc(), row.seq.desc()).limit(limit)).all()
     named: dict[int, list[tuple[EntityType, str]]] = defaultdict(list)
     entity = entities.c
@@ -111,9 +125,11 @@ def _recent(rows: Rows, where: CaptureFilter, limit: int) -> list[Glimpse]:
         Glimpse(
             id=each.id,
             title=each.title,
+            project=each.project,
             kind=Kind(each.kind),
             created_at=each.created_at,
             content=each.snippet if each.content is None else each.content,
+            is_cut=each.content is None,
             named=tuple(named[each.seq]),
         )
         for each in found

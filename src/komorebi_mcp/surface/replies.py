@@ -84,7 +84,8 @@ def invalid_arguments(subject: str, error: ValidationError, schema: dict[str, An
         known: list[str] = list(schema["properties"])
         name = str(unknown[0]["loc"][0])
         return InvalidInput(
-            f"{subject} has no argument {_shown(name)}.{_suggestion(name, known)} It takes {_listed(known)}."
+            f"{subject} has no argument {_shown(name)}.{_suggestion(name, known)} "
+            f"It takes {_listed(known) if known else 'none'}."
         )
     if missing:
         names = _listed([str(detail["loc"][0]) for detail in missing])
