@@ -49,10 +49,17 @@ def sdk(*options: str) -> dict[str, Any]:
     return {"command": sys.executable, "args": [str(FIXTURES / "sdk_server.py"), *options]}
 
 
+def everything(*options: str) -> dict[str, Any]:
+    """The entry of an `everything_server.py` over stdio."""
+    return {"command": sys.executable, "args": [str(FIXTURES / "everything_server.py"), *options]}
+
+
 @contextmanager
-def http_server(*options: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The URL of a `sdk_server.py` over streamable HTTP, and its process."""
-    command = [sys.executable, str(FIXTURES / "sdk_server.py"), "--http", str(port), *options]
+def http_server(
+    *options: str, port: int = 0, script: str = "sdk_server.py"
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The URL of a fixture over streamable HTTP, and its process."""
+    command = [sys.executable, str(FIXTURES / script), "--http", str(port), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

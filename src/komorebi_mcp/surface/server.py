@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 import anyio
 from mcp.server.caching import CacheableMethod, CacheHint
@@ -39,10 +40,9 @@ INSTRUCTIONS: Final = (
     "belong to other servers behind this one."
 )
 
-_ICON: Final = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
-    "%3Ccircle cx='8' cy='8' r='8' fill='%23274'/%3E"
-    "%3Cpath d='M5 1l2 14M9 1l1 14M12 3l1 9' stroke='%23fd7' stroke-width='1.5'/%3E%3C/svg%3E"
+_ICON: Final = "data:image/svg+xml," + quote(
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='8' fill='#274'/>"
+    "<path d='M5 1l2 14M9 1l1 14M12 3l1 9' stroke='#fd7' stroke-width='1.5'/></svg>"
 )
 
 

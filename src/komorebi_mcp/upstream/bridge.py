@@ -23,6 +23,7 @@ PARKED_S = 600.0
 PARKED_MAX = 100
 """For one owner; beyond them the oldest is given up."""
 ROUNDS_MAX = 20
+AGAIN_PAUSE_S = 0.2
 
 _STATE = "komorebi-parked-"
 
@@ -40,6 +41,9 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
         if not all(caller.declares(question["method"]) for question in questions.values()):
             # The upstream asks for what nobody here can give; the caller is told as much.
             return result
+        if not questions:
+            # It only wants to be asked again.
+            await anyio.sleep(AGAIN_PAUSE_S)
         answers = {key: await _ask(caller, question) for key, question in questions.items()}
         params = {**params, "inputResponses": answers}
         params.pop("requestState", None)

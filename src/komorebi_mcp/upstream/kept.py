@@ -85,7 +85,8 @@ class KeptConnection:
         self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._settled = anyio.Event()
         self._poked = anyio.Event()
-        self._lists_changed = False
+        self._lists_changed: set[Kind] = set()
+        """Of which the upstream says that there are others."""
         self._attempt = anyio.CancelScope()
         self._at_once = False
         """The next attempt is to follow without a pause."""
@@ -237,8 +238,10 @@ class KeptConnection:
             while session.is_open and self._session is session and not self._stopping:
                 if self._lists_changed:
                     await anyio.sleep(RELIST_PAUSE_S)
-                    self._lists_changed = False
+                    said, self._lists_changed = frozenset(self._lists_changed), set()
                     await self._take_offer(await fetch_offer(session))
+                    # Told on even where all looks the same, since more than we see may depend on it.
+                    self._on_change(said)
                 else:
                     await self._next_poke()
             if self.state is UpstreamState.READY:
@@ -278,17 +281,13 @@ class KeptConnection:
 
     def _hear(self, method: str, params: dict[str, Any]) -> None:
         """Takes what the upstream says about itself."""
-        match method:
-            case (
-                "notifications/tools/list_changed"
-                | "notifications/prompts/list_changed"
-                | "notifications/resources/list_changed"
-            ):
-                self._lists_changed = True
-                self._poke()
-            case "notifications/resources/updated":
-                if isinstance(uri := params.get("uri"), str):
-                    self._on_updated(self.config.prefix, uri)
+        if method == "notifications/resources/updated":
+            if isinstance(uri := params.get("uri"), str):
+                self._on_updated(self.config.prefix, uri)
+            return
+        changed = [kind for kind in Kind if method == f"notifications/{kind.capability}/list_changed"]
+        self._lists_changed.update(changed)
+        self._poke()
 
     def _begin(self) -> None:
         self.state = UpstreamState.CONNECTING
