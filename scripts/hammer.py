@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import cycle
@@ -21,8 +21,11 @@ from statistics import quantiles
 from typing import Any
 
 import anyio
+from dishonest import lie, serve_liar
 from mcp import Client
+from mcp.client.session import ClientRequestContext
 from mcp.shared.exceptions import MCPError
+from mcp_types import CreateMessageRequestParams, CreateMessageResult, TextContent
 from serving import KOMOREBI, CallFailed, Era, Transport, call, connect_http, connect_stdio, serve_http
 from synthetic import SyntheticText, texts
 
@@ -56,6 +59,8 @@ class Account:
     enriched_after_s: float = 0.0
     searches_p95_ms: float = 0.0
     sentences: int = 0
+    rejected: int = 0
+    methods: Counter[str] = field(default_factory=Counter)
     errors: int = 0
     lost: int = 0
     altered: int = 0
@@ -75,19 +80,31 @@ class Account:
         self.reasons[f"{type(error).__name__}: {error}"[:200]] += 1
 
 
+async def lent_liar(
+    context: ClientRequestContext,  # noqa: ARG001 - the SDK's signature of a callback.
+    params: CreateMessageRequestParams,
+) -> CreateMessageResult:
+    """What a client's model answers that lies."""
+    blocks = params.messages[-1].content_as_list
+    text = lie("\n".join(block.text for block in blocks if isinstance(block, TextContent)))
+    return CreateMessageResult(role="assistant", content=TextContent(type="text", text=text), model="liar")
+
+
 @asynccontextmanager
 async def open_clients(
     transport: Transport, processes: int, *, era: Era, home: Path, settings: Mapping[str, str]
 ) -> AsyncIterator[list[Client]]:
+    model = lent_liar if settings.get("KOMOREBI_SUMMARIZER") == "client" else None
     async with AsyncExitStack() as stack:
         if transport == "stdio":
             sessions = [
-                connect_stdio(KOMOREBI, home=home, era=era, settings=settings) for _ in range(processes)
+                connect_stdio(KOMOREBI, home=home, era=era, settings=settings, model=model)
+                for _ in range(processes)
             ]
         else:
             http = serve_http((*KOMOREBI, "--transport", "http"), home=home, settings=settings)
             url = await stack.enter_async_context(http)
-            sessions = [connect_http(url, era=era) for _ in range(processes)]
+            sessions = [connect_http(url, era=era, model=model) for _ in range(processes)]
         yield [await stack.enter_async_context(session) for session in sessions]
 
 
@@ -205,6 +222,8 @@ async def search_and_summarize(
 
     async def summarize(scope: dict[str, Any]) -> None:
         summary = await call(next(turns), "summarize", **scope)
+        account.methods[summary["method"]] += 1
+        account.rejected += summary["rejected"]
         for sentence in summary["sentences"]:
             account.sentences += 1
             cited = [acknowledged[source] for source in sentence["sources"] if source in acknowledged]
@@ -230,8 +249,13 @@ def _known(text: SyntheticText) -> tuple[str, str]:
 async def hammer(options: argparse.Namespace) -> Account:
     account = Account()
     load = list(texts(options.size, seed=options.seed))
-    with tempfile.TemporaryDirectory(prefix="komorebi-hammer-") as home:
+    with ExitStack() as stack:
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="komorebi-hammer-"))
         settings = {"KOMOREBI_DATABASE_URL": options.database_url} if options.database_url else {}
+        settings["KOMOREBI_SUMMARIZER"] = options.summarizer
+        if options.summarizer == "openai":
+            settings["KOMOREBI_OPENAI_BASE_URL"] = stack.enter_context(serve_liar())
+            settings["KOMOREBI_MODEL"] = "liar"
         async with open_clients(
             options.transport, options.processes, era=options.era, home=Path(home), settings=settings
         ) as clients:
@@ -255,7 +279,8 @@ def report(account: Account, options: argparse.Namespace) -> None:
     )
     print(f"  enriched     {account.enriched_after_s:.2f} s after the last acknowledgement")
     print(f"  search       p95 {account.searches_p95_ms:.1f} ms, {IN_FLIGHT} in flight")
-    print(f"  summaries    {account.sentences} sentences")
+    who = ", ".join(f"{times} by {method}" for method, times in sorted(account.methods.items()))
+    print(f"  summaries    {who}: {account.sentences} sentences, {account.rejected} rejected")
     for name in ("errors", "lost", "altered", "doubled", "unenriched", "unsupported"):
         print(f"  {name:12} {getattr(account, name)}")
     for reason, times in account.reasons.most_common(10):
@@ -278,6 +303,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--wait", type=float, default=60.0, help="seconds that enrichment may take (default 60)"
+    )
+    parser.add_argument(
+        "--summarizer",
+        choices=("extractive", "openai", "client"),
+        default="extractive",
+        help="with openai and client, the model is one that lies",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import anyio
 import anyio.abc
 from mcp import Client, StdioServerParameters
+from mcp.client.session import SamplingFnT
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, TextContent
 
@@ -31,20 +32,32 @@ class CallFailed(Exception):
 
 @asynccontextmanager
 async def connect_stdio(
-    command: Command, *, home: Path, era: Era = "modern", settings: Mapping[str, str] = NO_SETTINGS
+    command: Command,
+    *,
+    home: Path,
+    era: Era = "modern",
+    settings: Mapping[str, str] = NO_SETTINGS,
+    model: SamplingFnT | None = None,
 ) -> AsyncIterator[Client]:
-    """A client of a server process of its own, which works in `home` and ends with the block."""
+    """A client of a server process of its own, which works in `home` and ends with the block.
+
+    `model` is what the client lends for sampling.
+    """
     parameters = StdioServerParameters(
         command=command[0], args=list(command[1:]), env={**settings, "KOMOREBI_HOME": str(home)}
     )
-    async with Client(stdio_client(parameters), mode=_MODES[era], cache=None) as client:
+    async with Client(
+        stdio_client(parameters), mode=_MODES[era], cache=None, sampling_callback=model
+    ) as client:
         yield client
 
 
 @asynccontextmanager
-async def connect_http(url: str, *, era: Era = "modern") -> AsyncIterator[Client]:
+async def connect_http(
+    url: str, *, era: Era = "modern", model: SamplingFnT | None = None
+) -> AsyncIterator[Client]:
     """A client of the server at `url`, in a session of its own."""
-    async with Client(url, mode=_MODES[era], cache=None) as client:
+    async with Client(url, mode=_MODES[era], cache=None, sampling_callback=model) as client:
         yield client
 
 

@@ -41,3 +41,13 @@ def test_the_hammer_finds_nothing_lost_doubled_or_altered(transport: str) -> Non
     done = run(ROOT, "hammer.py", "--size", "60", "--transport", transport, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["captured"] == 60
+
+
+@pytest.mark.parametrize("summarizer", ["openai", "client"])
+@pytest.mark.parametrize("era", ["handshake", "modern"])
+def test_the_hammer_finds_no_lie_of_a_model_in_a_summary(summarizer: str, era: str) -> None:
+    done = run(ROOT, "hammer.py", "--size", "60", "--summarizer", summarizer, "--era", era, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    account = json.loads(done.stdout)
+    assert account["unsupported"] == 0
+    assert account["rejected"] > 0

@@ -110,8 +110,9 @@ async def test_captures_are_fenced_as_data_and_the_goal_is_named(tmp_path: Path)
         "Mariko saw that the nightly export failed 37 times.",
         "Lena said that the nightly export failed 37 times.",
         "The nightly export failed 37 times on Tuesday.",
+        "The nightly export failed 37 times by 1 March 2026.",
     ],
-    ids=["number", "identifier", "url", "name", "unknown name", "weekday"],
+    ids=["number", "identifier", "url", "name", "unknown name", "weekday", "when it was captured"],
 )
 async def test_a_sentence_its_source_does_not_bear_out_gives_way_to_a_verbatim_one(
     tmp_path: Path, told: str

@@ -98,9 +98,11 @@ def _held(text: str, cited: Sequence[Item], material: Material, names: Collectio
 
 
 def known_of(passage: Passage) -> tuple[str, ...]:
-    """All that may back a sentence that cites the capture."""
-    parts = (passage.text, passage.title, passage.source, passage.created_at.isoformat())
-    return tuple(part for part in parts if part)
+    """All that may back a sentence that cites the capture.
+
+    Not when it was captured: the figures of a time would back any other figures that are like them.
+    """
+    return tuple(part for part in (passage.text, passage.title, passage.source) if part)
 
 
 def _instead(text: str, cited: Sequence[Item], material: Material, said: Iterable[str]) -> _Told | None:

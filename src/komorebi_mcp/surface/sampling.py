@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
 from mcp_types import (
     CallToolRequestParams,
     CreateMessageRequest,
@@ -69,16 +70,12 @@ def _by_return(params: CallToolRequestParams) -> Complete:
 
 def _by_request(ctx: ServerRequestContext[Any, Any]) -> Complete:
     async def complete(prompt: Prompt) -> str:
-        request = _request(prompt)
+        # Not by create_message, which warns on stderr that the era of such requests is coming to its end.
+        request = CreateMessageRequest(params=_request(prompt))
+        during = ServerMessageMetadata(related_request_id=ctx.request_id)
         try:
             with anyio.fail_after(_WAIT_S):
-                answer = await ctx.session.create_message(
-                    request.messages,
-                    max_tokens=request.max_tokens,
-                    system_prompt=request.system_prompt,
-                    temperature=request.temperature,
-                    related_request_id=ctx.request_id,
-                )
+                answer = await ctx.session.send_request(request, CreateMessageResult, metadata=during)
         except (MCPError, ValidationError):
             raise ModelFailed("The client refused, or answered with what is no message.") from None
         except TimeoutError:
