@@ -28,6 +28,7 @@ from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.issuer import Issuer
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
+from komorebi_mcp.services.results import Results
 from komorebi_mcp.services.resume import Resuming
 from komorebi_mcp.services.rewriting import Allowance, Rewriting
 from komorebi_mcp.services.summarize import Summarize
@@ -62,6 +63,7 @@ class App:
     resume: Resuming
     aggregate: Aggregate
     trust: Trust
+    results: Results
     passages: Passages
     exchange: Exchange
     door: Door
@@ -122,6 +124,8 @@ async def open_app(
         capture = CaptureService(store, secrets=settings.secrets, announce=announce)
         access = Access(store, clock=clock)
         background.start_soon(access.run)
+        passages = Passages(store, capture, secrets=settings.secrets, announce=announce)
+        summarize = Summarize(store, summarizer=settings.summarizer, endpoint=writer)
         background.start_soon(capture.run)
         background.start_soon(enrich_when_told)
         tasks = Tasks(store, background)
@@ -138,11 +142,12 @@ async def open_app(
             find=Find(store),
             complete=Complete(store),
             organize=Organize(store, secrets=settings.secrets, announce=announce),
-            summarize=Summarize(store, summarizer=settings.summarizer, endpoint=writer),
-            aggregate=Aggregate(upstreams, load),
+            summarize=summarize,
+            aggregate=Aggregate(upstreams, load, expose=settings.expose),
+            results=Results(passages, summarize),
             trust=trust,
             resume=Resuming(store, clock=clock),
-            passages=Passages(store, capture, secrets=settings.secrets, announce=announce),
+            passages=passages,
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
             door=_door(settings, access),
             tasks=tasks,

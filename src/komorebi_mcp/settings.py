@@ -41,6 +41,13 @@ class Settings(BaseSettings):
         default=Path(),
         description='JSON file of the upstreams, {"mcpServers": {…}}. Default: upstreams.json in the home.',
     )
+    expose: Literal["auto", "tools", "search"] = Field(
+        default="auto",
+        description=(
+            "How upstream tools are shown: listed, only found by find_tools and run by call_tool, or listed "
+            "as long as there are at most 60."
+        ),
+    )
     secrets: Literal["redact", "flag", "off"] = Field(
         default="redact",
         description=(

@@ -54,6 +54,22 @@ def everything(*options: str) -> dict[str, Any]:
     return {"command": sys.executable, "args": [str(FIXTURES / "everything_server.py"), *options]}
 
 
+def told(folder: Path, *tools: Any, name: str = "told", **entry: Any) -> dict[str, Any]:
+    """The entry of a `told_server.py` that offers these tools, until `offer` tells it others."""
+    offer(folder, *tools, name=name)
+    server = [str(FIXTURES / "told_server.py"), str(folder / name)]
+    return {"command": sys.executable, "args": server, **entry}
+
+
+def offer(folder: Path, *tools: Any, name: str = "told", **rest: Any) -> None:
+    (folder / name).write_text(json.dumps({"tools": tools, **rest}))
+
+
+def a_tool(name: str, description: str = "", **rest: Any) -> dict[str, Any]:
+    """The definition of a tool."""
+    return {"name": name, "description": description, "inputSchema": {"type": "object"}, **rest}
+
+
 @contextmanager
 def http_server(
     *options: str, port: int = 0, script: str = "sdk_server.py"

@@ -63,9 +63,9 @@ async def test_each_era_is_told_only_what_it_can_use(tmp_path: Path) -> None:
         {
             "legacy": {
                 "logging": {},
-                "prompts": {"listChanged": False},
+                "prompts": {"listChanged": True},
                 "resources": {"subscribe": True, "listChanged": True},
-                "tools": {"listChanged": False},
+                "tools": {"listChanged": True},
                 "completions": {},
                 "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}},
             },

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import structlog
 
-from komorebi_mcp.errors import StorageError
+from komorebi_mcp.errors import NotFound, StorageError
+from komorebi_mcp.services.toolsearch import ToolIndex
 from komorebi_mcp.upstream.caller import NOBODY, Caller
-from komorebi_mcp.upstream.catalogue import readable
-from komorebi_mcp.upstream.config import UpstreamsConfig
+from komorebi_mcp.upstream.catalogue import Entry, readable
+from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era, UpstreamStatus
 
+Exposure = Literal["auto", "tools", "search"]
+LISTED_MAX = 60
+"""With more tools than this, `auto` lists none of them: they would crowd everything else out of a context."""
 LOOK_S = 1.0
 """How often to look whether the file, the pins or an upstream's state are different."""
 
@@ -24,16 +28,24 @@ _log = structlog.get_logger(__name__)
 class Aggregate:
     """What the surface and the command line ask of the upstreams."""
 
-    def __init__(self, upstreams: Upstreams, load: Callable[[], UpstreamsConfig] | None = None) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        load: Callable[[], UpstreamsConfig] | None = None,
+        *,
+        expose: Exposure = "auto",
+    ) -> None:
         """`load` reads the upstreams file again, for `follow`."""
         self.upstreams = upstreams
+        self._expose = expose
+        self._index: tuple[Mapping[str, Entry], ToolIndex] | None = None
         self._load = load
         self._state_listeners: list[Callable[[], None]] = []
 
     @property
     def enabled(self) -> bool:
         """Whether any upstream is configured, working or not."""
-        return bool(self.status())
+        return self.upstreams.is_configured
 
     @property
     def is_complete(self) -> bool:
@@ -79,10 +91,48 @@ class Aggregate:
         """Definitions as the upstreams gave them, under the names they appear by and in their order.
 
         With `era`, those that a client of it can read. Waits less than a second for upstreams that are
-        connecting for the first time. The definitions are not to be changed.
+        connecting for the first time. The definitions are not to be changed. No tools where there are too
+        many to be listed: `find` finds them, and they can be called all the same.
         """
         entries = await self.upstreams.listed(kind)
-        return readable(entries.values(), era)
+        return [] if kind is Kind.TOOL and self.searches_only else readable(entries.values(), era)
+
+    @property
+    def searches_only(self) -> bool:
+        """Whether the tools known now are found by searching rather than listed."""
+        if self._expose == "auto":
+            return len(self.upstreams.known()) > LISTED_MAX
+        return self._expose == "search"
+
+    async def find(self, query: str, *, upstream: str | None = None) -> list[dict[str, Any]]:
+        """Definitions of the tools that the query is about, the best first; all of them without a word in it.
+
+        Raises:
+            NotFound: No upstream has that name.
+        """
+        tools = await self.upstreams.tools()
+        if self._index is None or self._index[0] is not tools:
+            definitions = {name: tool.definition for name, tool in tools.items()}
+            self._index = (tools, await anyio.to_thread.run_sync(ToolIndex, definitions))
+        names = self._index[1].search(query) if query.strip() else list(tools)
+        if upstream is not None:
+            prefix = self._prefix_of(upstream)
+            names = [name for name in names if tools[name].prefix == prefix]
+        return [tools[name].definition for name in names]
+
+    def origin(self, name: str) -> tuple[UpstreamConfig, str] | None:
+        """The upstream of the known tool that appears as `name`, and the upstream's own name of it."""
+        tool = self.upstreams.known().get(name)
+        return None if tool is None else (self.upstreams.links[tool.prefix].config, tool.original)
+
+    def _prefix_of(self, upstream: str) -> str:
+        named = {link.config.name: prefix for prefix, link in self.upstreams.links.items()}
+        if upstream not in named:
+            raise NotFound(
+                f"No upstream is named {upstream[:60]!a}. "
+                f"There are {', '.join(named) or 'none'}; leave upstream out to search them all."
+            )
+        return named[upstream]
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
         """The input schema of a known upstream tool."""

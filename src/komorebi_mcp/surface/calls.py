@@ -22,14 +22,18 @@ from komorebi_mcp.surface.replies import internal_tool_error, invalid_arguments,
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.surface.tools.record import Call, Reply
 
-_DEFINITIONS = [tool.definition for tool in OWN_TOOLS.values()]
+_DEFINITIONS = {
+    enabled: [tool.definition for tool in OWN_TOOLS.values() if enabled or not tool.with_upstreams]
+    for enabled in (True, False)
+}
+"""By whether upstreams are configured."""
 
 
 async def list_tools(
-    ctx: ServerRequestContext[App, Any],  # noqa: ARG001 - the SDK's signature of a handler.
-    params: PaginatedRequestParams | None,
+    ctx: ServerRequestContext[App, Any], params: PaginatedRequestParams | None
 ) -> ListToolsResult:
-    tools, next_cursor = page_of(_DEFINITIONS, params.cursor if params else None)
+    definitions = _DEFINITIONS[ctx.lifespan_context.aggregate.enabled]
+    tools, next_cursor = page_of(definitions, params.cursor if params else None)
     return ListToolsResult(tools=tools, next_cursor=next_cursor)
 
 

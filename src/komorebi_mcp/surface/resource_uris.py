@@ -8,6 +8,7 @@ from komorebi_mcp.upstream.names import OWN_URIS
 ROOT: Final = "komorebi://"
 INBOX_URI: Final = f"{ROOT}inbox"
 PROJECTS_URI: Final = f"{ROOT}projects"
+UPSTREAMS_URI: Final = f"{ROOT}upstreams"
 
 
 def project_uris(name: str | None) -> tuple[str, ...]:

@@ -26,9 +26,10 @@ from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
 from komorebi_mcp.surface.pages import PAGE_ITEMS, page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import resource_error
-from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, ROOT
+from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, ROOT, UPSTREAMS_URI
 from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow, NearRow
 from komorebi_mcp.surface.tools.projects import ChangedProject, ProjectList, ProjectRow
+from komorebi_mcp.surface.tools.upstreams import UpstreamList
 
 _JSON = "application/json"
 
@@ -50,6 +51,15 @@ _FIXED = [
         annotations=Annotations(audience=["user", "assistant"], priority=0.6),
     ),
 ]
+_UPSTREAMS = Resource(
+    uri=UPSTREAMS_URI,
+    name="upstreams",
+    title="Upstreams",
+    description="How the servers behind this one are doing.",
+    mime_type=_JSON,
+    annotations=Annotations(audience=["user", "assistant"], priority=0.3),
+)
+"""Listed only where there are some."""
 
 _TEMPLATES = [
     ResourceTemplate(
@@ -107,8 +117,9 @@ async def list_resources(
         for project in page.items
         if project.captures
     ]
+    fixed = [*_FIXED, _UPSTREAMS] if ctx.lifespan_context.aggregate.enabled else _FIXED
     return ListResourcesResult(
-        resources=briefs if cursor else [*_FIXED, *briefs], next_cursor=page.next_cursor
+        resources=briefs if cursor else [*fixed, *briefs], next_cursor=page.next_cursor
     )
 
 
@@ -132,7 +143,7 @@ async def read_resource(
     return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=_JSON, text=text)])
 
 
-async def _read(app: App, owner: str, uri: str) -> dict[str, Any]:
+async def _read(app: App, owner: str, uri: str) -> dict[str, Any]:  # noqa: PLR0911 - one for each resource.
     path = uri.removeprefix(ROOT).split("/") if uri.startswith(ROOT) else []
     match path:
         case ["inbox"]:
@@ -143,6 +154,8 @@ async def _read(app: App, owner: str, uri: str) -> dict[str, Any]:
             return await _capture(app, owner, capture_id)
         case ["summaries", summary_id]:
             return _told(await app.summarize.get(owner, _summary_id(summary_id)))
+        case ["upstreams"]:
+            return UpstreamList.of(app.aggregate.status()).model_dump(mode="json")
         case ["projects"]:
             projects = await app.organize.projects(owner, limit=LIMIT_MAX)
             listed = tuple(ProjectRow.of(project) for project in projects.items)

@@ -12,7 +12,7 @@ from mcp_types import INVALID_REQUEST
 
 from komorebi_mcp.domain.access import ALL_SCOPES, Scope
 from komorebi_mcp.surface.principal import principal_of
-from komorebi_mcp.surface.resource_uris import ROOT
+from komorebi_mcp.surface.resource_uris import ROOT, UPSTREAMS_URI
 
 Scopes = frozenset[Scope]
 
@@ -68,7 +68,6 @@ METHODS: Final[dict[str, Scopes]] = {
 }
 """Requests and notifications that need the same whatever they are about."""
 
-UPSTREAMS_URI: Final = f"{ROOT}upstreams"
 _OWN_URIS: Final = (ROOT, "ui://komorebi/")
 _CAPTURES: Final = frozenset({"capture", "komorebi/capture"})
 """Arguments, and fields of `_meta`, by which an upstream's result is captured."""

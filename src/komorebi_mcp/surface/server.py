@@ -22,6 +22,7 @@ from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.prompts import get_prompt, list_prompts
 from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.resources import list_resource_templates, list_resources, read_resource
+from komorebi_mcp.surface.results import Results
 from komorebi_mcp.surface.scopes import restrict
 from komorebi_mcp.surface.subscriptions import Subscriptions
 from komorebi_mcp.surface.task_methods import serve_tasks
@@ -105,7 +106,9 @@ class KomorebiServer(Server[App]):
         serve_tasks(self)
         self.extensions = {EXTENSION: {}}
         self.close_streams = subscriptions.close
-        self._lists_change = NotificationOptions(tools_changed=app.aggregate.enabled, resources_changed=True)
+        self._lists_change = NotificationOptions(
+            tools_changed=True, prompts_changed=True, resources_changed=True
+        )
         self.middleware.extend(
             [
                 logs,
@@ -121,6 +124,7 @@ class KomorebiServer(Server[App]):
                     RequestStateSecurity(keys=[app.store.key_for("request state")], bind_principal=owner_of),
                     default_audience=NAME,
                 ),
+                Results(app),
                 gateway_middleware(app.aggregate, frozenset(OWN_TOOLS), server_info=self.server_info_stamp),
             ]
         )
@@ -149,6 +153,7 @@ async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
     forget_events = app.events.subscribe(subscriptions.tell)
     forget_lists = app.aggregate.upstreams.on_change(subscriptions.tell_of_lists)
     forget_updates = app.aggregate.upstreams.on_update(subscriptions.tell_of_resource)
+    forget_state = app.aggregate.on_state(subscriptions.tell_of_upstreams)
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(subscriptions.run)
@@ -157,6 +162,7 @@ async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
             yield KomorebiServer(app, subscriptions)
             beside.cancel_scope.cancel()
     finally:
+        forget_state()
         forget_updates()
         forget_lists()
         forget_events()

@@ -37,7 +37,7 @@ from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.events import Change
 from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.surface.principal import owner_of
-from komorebi_mcp.surface.resource_uris import INBOX_URI, project_uris
+from komorebi_mcp.surface.resource_uris import INBOX_URI, UPSTREAMS_URI, project_uris
 from komorebi_mcp.surface.sdk import connection_of
 from komorebi_mcp.upstream.offers import Kind
 
@@ -149,6 +149,11 @@ class Subscriptions:
     def tell_of_resource(self, uri: str) -> None:
         """Has `run` tell those who follow it that an upstream's resource has changed; returns at once."""
         self._waiting[None, ResourceUpdated(uri)] = None
+        self._arrived.set()
+
+    def tell_of_upstreams(self) -> None:
+        """Has `run` tell those who subscribed that upstreams are doing otherwise; returns at once."""
+        self._waiting[None, ResourceUpdated(UPSTREAMS_URI)] = None
         self._arrived.set()
 
     async def run(self) -> None:

@@ -8,7 +8,6 @@ refuse the whole list.
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
@@ -17,7 +16,7 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
 from komorebi_mcp.errors import Quarantined
-from komorebi_mcp.upstream.config import UpstreamConfig
+from komorebi_mcp.upstream.config import UpstreamConfig, matches
 from komorebi_mcp.upstream.names import bare_name, exposed_name, exposed_uri, is_reserved, prefix_in
 from komorebi_mcp.upstream.offers import NAME_CHARS_MAX, Kind, Offer
 from komorebi_mcp.upstream.pins import Verdict
@@ -132,9 +131,9 @@ def read_offer(upstream: UpstreamConfig, offer: Offer, verdict: Verdict | None =
 
 def is_allowed(upstream: UpstreamConfig, tool: str) -> bool:
     """Whether the upstreams file lets this tool through; what is denied stays so whatever is allowed."""
-    if any(fnmatchcase(tool, pattern) for pattern in upstream.deny):
+    if matches(upstream.deny, tool):
         return False
-    return upstream.allow is None or any(fnmatchcase(tool, pattern) for pattern in upstream.allow)
+    return upstream.allow is None or matches(upstream.allow, tool)
 
 
 class _Naming:

@@ -6,7 +6,8 @@ program: a wrong entry is reported by its name, and the others work.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,6 +124,11 @@ class _Entry(BaseModel):
     capture: bool | _Patterns = False
     project: ProjectName | None = None
     result_tokens_max: int = Field(default=RESULT_TOKENS_MAX, ge=0)
+
+
+def matches(patterns: Iterable[str], tool: str) -> bool:
+    """Whether a pattern fits the tool's own name; `*`, `?` and `[…]` mean what they do in a shell."""
+    return any(fnmatchcase(tool, pattern) for pattern in patterns)
 
 
 def load_upstreams(path: Path, *, environment: Mapping[str, str] | None = None) -> UpstreamsConfig:

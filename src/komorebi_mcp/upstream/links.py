@@ -50,6 +50,11 @@ class Links:
         """Of the upstreams file."""
         return self._config.path
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is an upstream, working or not."""
+        return bool(self.links or self._config.problems)
+
     async def take_up(self, config: UpstreamsConfig) -> None:
         """Has the upstreams of this configuration and no others. A connection that can stay, stays.
 
@@ -75,10 +80,14 @@ class Links:
         for prefix, link in self.links.items():
             if links.get(prefix) is not link:
                 link.stop()
-        before = self.catalogue()
+        before, was_configured = self.catalogue(), self.is_configured
         self.links, self._config, self._catalogue = links, config, None
         after = self.catalogue()
-        self._changed(frozenset(kind for kind in Kind if before.of(kind) != after.of(kind)))
+        changed = {kind for kind in Kind if before.of(kind) != after.of(kind)}
+        if self.is_configured != was_configured:
+            # Some tools of ours are there only beside those of upstreams.
+            changed.add(Kind.TOOL)
+        self._changed(frozenset(changed))
         if self._is_awake:
             self.wake()
 

@@ -10,6 +10,7 @@ from komorebi_mcp.surface.tools.record import Tool
 from komorebi_mcp.surface.tools.resume import RESUME
 from komorebi_mcp.surface.tools.summarize import SUMMARIZE
 from komorebi_mcp.surface.tools.timeline import TIMELINE
+from komorebi_mcp.surface.tools.upstreams import CALL_TOOL, FIND_TOOLS, LIST_UPSTREAMS
 
 OWN_TOOLS: Final[dict[str, Tool[Any]]] = {
     tool.name: tool
@@ -25,5 +26,8 @@ OWN_TOOLS: Final[dict[str, Tool[Any]]] = {
         LIST_PROJECTS,
         UPDATE_PROJECT,
         TIMELINE,
+        LIST_UPSTREAMS,
+        FIND_TOOLS,
+        CALL_TOOL,
     )
 }

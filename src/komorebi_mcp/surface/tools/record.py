@@ -69,10 +69,13 @@ class Tool(Generic[A]):
     title: str
     description: str
     arguments: type[A]
-    result: type[Result]
+    result: type[Result] | None
+    """None where the result is another server's and may be anything."""
     annotations: ToolAnnotations
     run: Callable[[Call, A], Awaitable[Reply | InputRequiredResult]]
     may_be_task: bool = False
+    with_upstreams: bool = False
+    """Listed only where upstreams are configured."""
     definition: ToolDefinition = field(init=False)
     demands: Schema = field(init=False)
     """The full schema of the arguments, limits included, in whose terms errors are told."""
@@ -83,7 +86,7 @@ class Tool(Generic[A]):
             title=self.title,
             description=self.description,
             input_schema=input_schema(self.arguments),
-            output_schema=output_schema(self.result),
+            output_schema=None if self.result is None else output_schema(self.result),
             annotations=self.annotations,
             execution=ToolExecution(task_support="optional") if self.may_be_task else None,
         )
