@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
-from typing import Final
+from typing import Final, cast
 
 from komorebi_mcp.cli.wording import for_people
 from komorebi_mcp.errors import KomorebiError
@@ -46,6 +46,7 @@ def run() -> None:
 def _dispatch(arguments: list[str]) -> None:
     if arguments == ["serve"] or (not arguments and not sys.stdin.isatty()):
         # What desktop clients start, and wait for: straight to it, without reading options.
+        _load_structlog()
         _loaded("komorebi_mcp.cli.servers").run_stdio()
     else:
         _run_typer(arguments or ["--help"])
@@ -59,6 +60,18 @@ def _loaded(module: str) -> ModuleType:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _load_structlog() -> None:
+    """Imports structlog without rich, which it takes along for a console that `configure_logs` does not use.
+
+    It is a twentieth of the start. An entry of None makes an import fail, for which structlog is prepared.
+    """
+    modules = cast("dict[str, ModuleType | None]", sys.modules)
+    if "rich" not in modules:
+        modules["rich"] = None
+        _loaded("structlog")
+        del modules["rich"]
 
 
 def _ours(error: BaseException) -> KomorebiError:
