@@ -1,5 +1,6 @@
 """Who may use the HTTP server, and what is said to those who may not."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from mcp_types import CallToolResult
 from mcp_types.methods import CLIENT_NOTIFICATIONS, CLIENT_REQUESTS
 
 from komorebi_mcp.app import App
@@ -20,8 +22,9 @@ from komorebi_mcp.services.access import Access
 from komorebi_mcp.surface import scopes
 from komorebi_mcp.surface.prompts import prompt_names
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
-from support.connections import call
+from support.connections import call, text_of
 from support.issuers import AUDIENCE, authorization_server
+from support.recording_upstream import recording_upstream
 from support.serving import JSON_AND_SSE, ask, bearer, client_of, initialize, serving
 
 _EVERYTHING = CaptureFilter()
@@ -187,6 +190,34 @@ async def test_capturing_what_an_upstream_returns_needs_write_as_well(tmp_path: 
         answer = await ask(http, url, "tools/call", headers, name="call_tool", arguments=arguments)
         assert answer.status_code == 403
         assert 'scope="write"' in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_callers_token_never_reaches_an_upstream(tmp_path: Path, mode: str) -> None:
+    with recording_upstream() as (elsewhere, heard):
+        servers = {"mcpServers": {"elsewhere": {"type": "http", "url": elsewhere}}}
+        (tmp_path / "upstreams.json").write_text(json.dumps(servers))
+        async with serving(tmp_path, auth="required") as (url, app):
+            secret = await token_for(app)
+            async with client_of(url, secret, mode=mode) as client:
+                result = await client.call_tool("elsewhere__echo", {"said": "hello"})
+                assert isinstance(result, CallToolResult)
+                assert text_of(result) == "heard"
+    assert any('"said"' in request for request in heard)
+    assert not any(secret in request or "authorization" in request.lower() for request in heard)
+
+
+async def test_without_the_scope_upstream_their_tools_are_not_listed(tmp_path: Path) -> None:
+    with recording_upstream() as (elsewhere, _):
+        servers = {"mcpServers": {"elsewhere": {"type": "http", "url": elsewhere}}}
+        (tmp_path / "upstreams.json").write_text(json.dumps(servers))
+        async with serving(tmp_path, auth="required") as (url, app):
+            for scopes_held, shown in ((ALL_SCOPES, True), ({Scope.READ, Scope.WRITE}, False)):
+                secret = await token_for(app, scopes=scopes_held)
+                async with client_of(url, secret) as client:
+                    names = {tool.name for tool in (await client.list_tools()).tools}
+                assert ("elsewhere__echo" in names) is shown
+                assert "capture" in names
 
 
 async def test_a_session_belongs_to_whoever_opened_it(tmp_path: Path) -> None:

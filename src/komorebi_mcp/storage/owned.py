@@ -27,6 +27,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.sql.selectable import FromClause
@@ -39,6 +40,13 @@ IN_MAX = 10_000
 
 
 AnyRow = Row[*tuple[Any, ...]]
+
+
+# Two looks at the ends of an index, whoever the others are.
+_OTHERS = text(
+    "SELECT EXISTS (SELECT 1 FROM captures WHERE owner < :me) "
+    "OR EXISTS (SELECT 1 FROM captures WHERE owner > :me)"
+)
 
 
 class Rows:
@@ -70,6 +78,10 @@ class Rows:
 
     def run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         return self.connection.execute(statement, parameters)
+
+    def has_others(self) -> bool:
+        """Whether somebody else has captures as well, so that what is counted of all is not to be shown."""
+        return bool(self.connection.execute(_OTHERS, {"me": self.owner}).scalar())
 
     def run_ready(self, statement: Executable, **parameters: Any) -> CursorResult[*tuple[Any, ...]]:
         """Runs a statement that was made ahead of time with `of_owner`."""

@@ -27,6 +27,7 @@ from komorebi_mcp.text.terms import TERM_CHARS_MAX
 
 # Made once: building a statement costs more than running it.
 _NEWEST = select(func.max(captures.c.seq)).where(of_owner(captures))
+_STORED = select(func.count()).select_from(captures).where(of_owner(captures))
 _HITS = (
     select(
         *(captures.c.seq, captures.c.id, captures.c.title, captures.c.content, captures.c.created_at),
@@ -159,10 +160,12 @@ def _is_indexable(term: str) -> bool:
 
 def _start(rows: Rows, query: SearchQuery) -> _Place:
     # Arrival numbers only grow: their greatest is near the number of captures and costs nothing to read.
+    # Where others store captures too it is not, and a score made with it would tell how many.
     newest_seq = int(rows.run_ready(_NEWEST).scalar() or 0)
+    stored = int(rows.run_ready(_STORED).scalar_one()) if rows.has_others() else newest_seq
     frequencies = _dialect(rows).frequencies(rows, in_query(query))
     meant = {term: _dialect(rows).known(rows, ways) for term, ways in spellings(query, frequencies).items()}
-    return _Place(newest_seq, weigh(query, frequencies, meant, stored=newest_seq))
+    return _Place(newest_seq, weigh(query, frequencies, meant, stored=stored))
 
 
 def _hits(rows: Rows, query: SearchQuery, matches: Sequence[Match]) -> tuple[Hit, ...]:

@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, bindparam, column, func, literal_column, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Select,
+    bindparam,
+    column,
+    func,
+    literal,
+    literal_column,
+    select,
+    table,
+    union_all,
+)
 
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.storage.filters import folded
 from komorebi_mcp.storage.index import owner_token, project_token
 from komorebi_mcp.storage.matching import CANDIDATES_MAX, META_WEIGHT, Match, Matches, Wanted
-from komorebi_mcp.storage.owned import Rows, any_of, equals
+from komorebi_mcp.storage.owned import Rows, any_of, batches, equals
 from komorebi_mcp.storage.tables import captures, projects
 
 _search = table("capture_search", column("rowid"))
@@ -23,6 +35,11 @@ _DENSE_SHARE = 0.3
 _score = -func.bm25(_row, 1.0, META_WEIGHT, 0.0, type_=Float)
 
 
+_FREQUENCY_MAX = 20_000
+"""Counting among one owner's captures stops here; beyond it a term is common anyway."""
+_COUNTS_MAX = 200
+"""Counts in one statement, of which SQLite takes 500."""
+
 # Made once: building a statement costs more than running it.
 _FREQUENCIES = select(_vocabulary.c.term, _vocabulary.c.doc).where(_vocabulary.c.term.in_(any_of("terms")))
 _NEWEST_IN_SCOPE = (
@@ -35,13 +52,31 @@ _NEWEST_IN_SCOPE = (
 
 
 def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
-    """How many captures hold each term; those of other owners count too, as they do in FTS5's own ranking."""
+    """How many of the owner's captures hold each term, counted up to a limit where there are other owners."""
+    if terms and rows.has_others():
+        # The vocabulary is everybody's: a score made with it would tell what others have stored.
+        return _frequencies_of_owner(rows, terms)
     found = rows.run(_FREQUENCIES, {"terms": list(terms)}).all()
     return {each.term: each.doc for each in found}
 
 
 known = frequencies
 """Asked of words of which most are in no capture."""
+
+
+def _frequencies_of_owner(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
+    held_by: dict[str, int] = {}
+    for some in batches(terms, _COUNTS_MAX):
+        found = rows.run(union_all(*(_counting(rows, place, term) for place, term in enumerate(some))))
+        held_by |= {some[place]: count for place, count in found if count}
+    return held_by
+
+
+def _counting(rows: Rows, place: int, term: str) -> Select[*tuple[Any, ...]]:
+    """How many captures of the owner hold the term, beside the term's place."""
+    held = f"scope : {_quoted(owner_token(rows.owner))} AND {{terms meta}} : {_quoted(term)}"
+    holding = select(_search.c.rowid).where(_row.op("MATCH")(literal(held))).limit(_FREQUENCY_MAX)
+    return select(literal(place), func.count()).select_from(holding.subquery())
 
 
 def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int) -> Matches:
