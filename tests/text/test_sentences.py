@@ -48,3 +48,11 @@ def test_prose_broken_to_fit_a_page_stays_one_sentence() -> None:
 def test_a_list_item_is_not_joined_to_the_one_before() -> None:
     for mark in ("-", "a)", "2."):
         assert len(sentences(f"- {'word ' * 14}word\n{mark} another item")) == 2
+
+
+def test_a_line_that_ends_in_of_goes_on_however_short_it_is_and_deep_the_next_one() -> None:
+    text = "Parser -- responsible for a list of\n                    files, and for the tree.\nDone"
+    assert sentences(text) == [
+        "Parser -- responsible for a list of\n                    files, and for the tree.",
+        "Done",
+    ]

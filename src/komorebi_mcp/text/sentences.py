@@ -5,6 +5,7 @@ import re
 from sentencex import segment
 
 from komorebi_mcp.text.language import detect_language
+from komorebi_mcp.text.stopwords import LINKING_WORDS
 
 _LINE = re.compile(r"[^\n\r\u2028\u2029\x0b\x0c\x85]+")
 _ITEM = re.compile(r"\s{0,40}(?:[-*+•‣>|#]|\d{1,3}[.)]\s|[A-Za-z][.)]\s)")
@@ -60,12 +61,17 @@ def _goes_on(text: str, before: tuple[int, int], start: int, end: int) -> bool:
     last_break = text.rfind("\n", before[0], before[1])
     last_start = before[0] if last_break < 0 else last_break + 1
     length = before[1] - last_start
-    if not _WRAPPED_CHARS_MIN <= length <= _LINE_CHARS_MAX or text[before[1] : start] not in ("\n", "\r\n"):
+    if length > _LINE_CHARS_MAX or text[before[1] : start] not in ("\n", "\r\n"):
         return False
     last = text[before[1] - 1]
     if not (last.isalnum() or last in ",-–(") or _ITEM.match(text, start, end):  # noqa: RUF001 - a dash
         return False
     first = text[start:end].lstrip()[:1]
+    if first.islower() and text[last_start : before[1]].rpartition(" ")[2] in LINKING_WORDS:
+        # "… a list of": however short the line and however deep the next one.
+        return True
+    if length < _WRAPPED_CHARS_MIN:
+        return False
     # Prose goes on with a letter, at the same indent or that of a list item's text; code rarely does after a
     # comma.
     return (

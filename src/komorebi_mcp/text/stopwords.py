@@ -44,5 +44,5 @@ TALK_WORDS = frozenset(
 )
 """Words so common in talk that they tell no text from another, though a person may well search for some."""
 
-LINKING_WORDS = frozenset("a an and but if nor or that the when which while with".split())  # noqa: SIM905 - as above
+LINKING_WORDS = frozenset("a an and but from if into nor of or that the when which while with".split())  # noqa: SIM905 - as above
 """Words with more to come: a line that ends in one is the first part of something."""
