@@ -186,8 +186,14 @@ async def summarize(client: Client, kept: dict[str, Text], **scope: Any) -> None
 
 async def ask_the_upstream(client: Client) -> str:
     """Calls another server's tool through this one, keeps its result, and gives back the id."""
-    tools = [tool.name for tool in (await client.list_tools()).tools]
-    theirs = [name for name in tools if name.startswith(f"{UPSTREAM_NAME}__")]
+    tools: list[str] = []
+    theirs: list[str] = []
+    # The list never waits for a server that is slow to start, as it is on a busy machine.
+    with anyio.move_on_after(PATIENCE_S):
+        while not theirs:
+            tools = [tool.name for tool in (await client.list_tools()).tools]
+            theirs = [name for name in tools if name.startswith(f"{UPSTREAM_NAME}__")]
+            await anyio.sleep(0.05)
     require(theirs, f"The upstream's tools are not listed; there are only {', '.join(tools)}.")
     own = len(tools) - len(theirs)
     out.print(f"  {own} tools of our own, and of the upstream: [green]{escape(', '.join(theirs))}[/]")
