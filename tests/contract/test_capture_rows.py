@@ -26,7 +26,6 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
-from support.databases import ask
 
 ME = "local"
 
@@ -326,13 +325,11 @@ async def test_a_forgotten_capture_leaves_nothing_behind(store_url: str) -> None
         async with store.write(ME) as transaction:
             await transaction.captures.forget([third])
             assert (await transaction.captures.search(parse_query("secret"), CaptureFilter())).items == ()
-        counts = await ask(
-            store,
-            lambda connection: [
-                connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar()  # noqa: S608 - Our own names.
+        async with store._engine.connect() as connection:
+            counts = [
+                (await connection.exec_driver_sql(f"SELECT count(*) FROM {name}")).scalar()  # noqa: S608 - Our own names.
                 for name in tables
-            ],
-        )
+            ]
     assert counts == [0, 0, 0, 0]
 
 

@@ -15,7 +15,6 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage import near
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.storage.tables import capture_bands, captures
-from support.databases import ask
 
 ME, OTHER = "local", "someone else"
 STORY = (
@@ -52,7 +51,8 @@ async def _pairs(store: Store, *ids: str, owner: str = ME) -> dict[str, list[str
 
 
 async def _bands_kept(store: Store) -> int:
-    return await ask(store, lambda connection: len(connection.execute(select(capture_bands.c.seq)).all()))
+    async with store._engine.connect() as connection:
+        return len((await connection.execute(select(capture_bands.c.seq))).all())
 
 
 async def test_a_text_told_again_finds_the_first_one_and_the_first_one_it(store_url: str) -> None:
@@ -157,8 +157,9 @@ async def test_thousands_of_like_texts_are_kept_in_bounds(store_url: str) -> Non
 async def test_of_some_captures_each_later_one_is_folded_under_the_first_it_repeats(store_url: str) -> None:
     async with open_store(store_url) as store:
         ids = await _add(store, ELSE, RETOLD, "ok", STORY, CORRECTED)
-        numbered = select(captures.c.id, captures.c.seq)
-        seq_of = await ask(store, lambda connection: dict(map(tuple, connection.execute(numbered))))
+        async with store._engine.connect() as connection:
+            rows = await connection.execute(select(captures.c.id, captures.c.seq))
+            seq_of = dict(tuple(row) for row in rows)
         other, retold, short, first, corrected = (seq_of[capture_id] for capture_id in ids)
 
         async def folded(*seqs: int) -> dict[int, int]:

@@ -26,7 +26,7 @@ from komorebi_mcp.storage import migrate
 from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.storage.tables import OWNED, metadata, tokens
 from komorebi_mcp.text.terms import parse_query
-from support.databases import PostgresServer, ask
+from support.databases import PostgresServer
 from support.nodes import a_node
 
 
@@ -47,8 +47,8 @@ async def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> N
         differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
         return differences, {index["name"]: index for index in inspect(connection).get_indexes("captures")}
 
-    async with open_store(store_url) as store:
-        differences, indexes = await ask(store, compare)
+    async with open_store(store_url) as store, store._engine.connect() as connection:
+        differences, indexes = await connection.run_sync(compare)
     assert differences == []
     partial = [f"ix_captures_{name}" for name in ("unindexed", "due", "set_aside", "uncovered")]
     assert all(f"{store.dialect}_where" in indexes[name]["dialect_options"] for name in partial)
@@ -63,9 +63,8 @@ async def test_each_database_has_its_full_text_index(store_url: str) -> None:
         "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
         "postgresql": "SELECT indexname FROM pg_indexes WHERE strpos(indexdef, 'USING gin (vector)') > 0",
     }
-    async with open_store(store_url) as store:
-        query = queries[store.dialect]
-        found = await ask(store, lambda connection: set(connection.exec_driver_sql(query).scalars()))
+    async with open_store(store_url) as store, store._engine.connect() as connection:
+        found = set((await connection.exec_driver_sql(queries[store.dialect])).scalars())
     assert found == (migrate.TRIGGERS if store.dialect == "sqlite" else {"ix_capture_index_vector"})
 
 
@@ -79,18 +78,17 @@ async def test_an_empty_postgresql_database_is_migrated_once_by_whoever_comes_fi
 
 
 async def test_every_statistic_is_of_an_index_that_exists(tmp_path: Path) -> None:
-    statistics = "SELECT tbl, idx FROM sqlite_stat1 WHERE idx IS NOT NULL"
-    indexes = (
-        "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' "
-        "UNION SELECT name, name FROM pragma_table_list WHERE type = 'table' AND wr AND schema = 'main'"
-    )
-    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store:
-        told, there = await ask(
-            store,
-            lambda connection: [
-                {tuple(row) for row in connection.exec_driver_sql(query)} for query in (statistics, indexes)
-            ],
+    async with (
+        open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store,
+        store._engine.connect() as connection,
+    ):
+        statistics = "SELECT tbl, idx FROM sqlite_stat1 WHERE idx IS NOT NULL"
+        told = {tuple(row) for row in await connection.exec_driver_sql(statistics)}
+        indexes = (
+            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' "
+            "UNION SELECT name, name FROM pragma_table_list WHERE type = 'table' AND wr AND schema = 'main'"
         )
+        there = {tuple(row) for row in await connection.exec_driver_sql(indexes)}
     assert told == {row for row in there if not row[0].startswith(("capture_search", "meta", "alembic"))}
 
 
@@ -171,16 +169,12 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                 await transaction.summaries.forget_citing([receipt.id])
         finally:
             event.remove(Engine, "before_cursor_execute", note)
-
-        def explain(connection: Connection) -> list[tuple[str, str]]:
-            return [
-                (tuple(row)[3], statement)
-                for statement, parameters in seen
-                if re.match(r"SELECT|UPDATE|DELETE", statement)
-                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            ]
-
-        plans = await ask(store, explain)
+        plans = []
+        async with store._engine.connect() as connection:
+            for statement, parameters in seen:
+                if re.match(r"SELECT|UPDATE|DELETE", statement):
+                    rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                    plans += [(tuple(row)[3], statement) for row in rows]
     in_order = re.compile(r"ORDER BY|max\(captures\.seq\)")
     # An index used for the owner alone reads all of an owner, which only a list in its order may do.
     scans = [

@@ -8,17 +8,15 @@ import stat
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
+import aiosqlite
 import anyio
 import pytest
-from sqlalchemy import Connection
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Receipt
 from komorebi_mcp.errors import ConfigError, StorageCorrupt, StorageUnavailable
 from komorebi_mcp.storage import migrate, sqlite
 from komorebi_mcp.storage.store import open_store
-from support.databases import ask
 
 
 def _url(path: Path) -> str:
@@ -48,38 +46,29 @@ async def test_an_empty_file_counts_as_new(tmp_path: Path) -> None:
 
 
 async def test_connections_are_durable_and_wait_for_each_other(tmp_path: Path) -> None:
-    def told(connection: Connection) -> list[Any]:
-        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
-
-    async with open_store(_url(tmp_path / "k.db")) as store:
-        async with store.work() as queue:
-            writing = await queue._session.run(told)
-        assert await ask(store, told) == writing == ["wal", 2, 1, 30_000]
+    async with open_store(_url(tmp_path / "k.db")) as store, store._engine.connect() as connection:
+        found = {
+            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
 
 
 async def test_a_write_begins_immediately_and_a_read_does_not(tmp_path: Path) -> None:
     statements: list[str] = []
     async with open_store(_url(tmp_path / "k.db")) as store:
-
-        def trace(connection: Connection) -> None:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            driver.set_trace_callback(statements.append)
-
-        await ask(store, trace)
-        async with store.work() as queue:
-            await queue._session.run(trace)
-        statements.clear()
-        # The pools hand the traced connections out again.
         async with store.read("a") as transaction:
+            driver = await transaction.captures._session.run(
+                lambda connection: connection.connection.driver_connection
+            )
+            assert isinstance(driver, aiosqlite.Connection)
+            await driver.set_trace_callback(statements.append)
             await transaction.captures.count(CaptureFilter())
-        read = list(statements)
-        statements.clear()
         async with store.write("a") as transaction:
             await transaction.captures.add_all([CaptureCreate(content="x")])
-    assert (read[0], read[-1]) == ("BEGIN", "ROLLBACK")
-    assert [statement for statement in statements if statement.startswith("BEGIN")] == ["BEGIN IMMEDIATE"]
+    # The pool hands the traced connection out again.
+    began = [statement for statement in statements if statement.startswith("BEGIN")]
+    assert began == ["BEGIN IMMEDIATE"]
     assert statements[-1] == "COMMIT"
 
 
@@ -150,13 +139,9 @@ async def test_a_postgresql_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 async def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path: Path) -> None:
     async with open_store(_url(tmp_path / "k.db")) as store:
-
-        def fill_disk(connection: Connection) -> None:
-            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-
-        async with store.work() as queue:
-            await queue._session.run(fill_disk)
+        async with store._engine.connect() as connection:
+            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
+            await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
         async def fill() -> None:
             async with store.write("a") as transaction:
@@ -171,7 +156,7 @@ async def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path: Path) -
 async def test_a_database_held_by_another_process_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(sqlite, "_PRAGMAS", (*sqlite._PRAGMAS, "PRAGMA busy_timeout = 10"))
     path = tmp_path / "k.db"
 
     async with open_store(_url(path)) as store:
@@ -209,7 +194,7 @@ async def test_a_migration_under_way_elsewhere_is_waited_for_and_then_told(
 
 
 @pytest.mark.process
-async def test_a_start_with_a_current_schema_imports_no_alembic_psycopg_or_orm(tmp_path: Path) -> None:
+async def test_a_start_with_a_current_schema_imports_neither_alembic_nor_psycopg(tmp_path: Path) -> None:
     path = tmp_path / "k.db"
     await _open(path)
     script = f"""
@@ -221,8 +206,7 @@ async def main():
         await store.check()
 
 asyncio.run(main())
-slow = {{"alembic", "psycopg", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm"}}
-print(sorted(slow & sys.modules.keys()))
+print(sorted({{"alembic", "psycopg", "sqlalchemy.dialects.postgresql"}} & sys.modules.keys()))
 """
     done = await anyio.run_process([sys.executable, "-c", script])
     assert done.stdout.strip() == b"[]"

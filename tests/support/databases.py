@@ -6,24 +6,21 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, make_url
+from sqlalchemy import make_url
 
 from komorebi_mcp.storage import postgres, sqlite
 from komorebi_mcp.storage.migrate import migrate
-from komorebi_mcp.storage.store import Store
-
-T = TypeVar("T")
 
 _ROLE = "komorebi"
 _TEMPLATE = "migrated"
@@ -84,12 +81,6 @@ def _template_of_process() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="komorebi-template-")
     atexit.register(folder.cleanup)
     return make_sqlite_template(Path(folder.name))
-
-
-async def ask(store: Store, work: Callable[[Connection], T]) -> T:
-    """What `work` finds on a connection of the store that reads."""
-    async with store.look() as queue:
-        return await queue._session.run(work)
 
 
 def make_sqlite_template(folder: Path) -> Path:

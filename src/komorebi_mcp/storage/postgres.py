@@ -1,19 +1,13 @@
 """PostgreSQL: a pool of connections, one writer at a time per owner."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from komorebi_mcp.errors import ConfigError
-from komorebi_mcp.storage.sessions import Begin
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-T = TypeVar("T")
 
 CONNECTIONS_MAX = 10
 CONNECT_TIMEOUT_S = 10
@@ -40,71 +34,15 @@ def make_engine(address: URL) -> Engine:
         return create_engine(_with_defaults(address), poolclass=NullPool, hide_parameters=True)
 
 
-class PostgresDatabase:
-    """A pool of connections over psycopg 3, which is asynchronous itself."""
-
-    dialect = "postgresql"
-    readers_max = CONNECTIONS_MAX
-    one_writer = False
-
-    def __init__(self, address: URL) -> None:
-        # It brings SQLAlchemy's ORM along, a twentieth of the start: SQLite does without.
-        from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
-
-        self._engine = create_async_engine(
-            _with_defaults(address),
-            # What was captured must not get into a log by way of an error.
-            hide_parameters=True,
-            pool_size=CONNECTIONS_MAX,
-            max_overflow=0,
-        )
-
-    def link(self, begin: Begin, *, write: bool) -> "_AsyncLink":
-        del write
-        return _AsyncLink(self._engine, begin)
-
-    async def dispose(self) -> None:
-        await self._engine.dispose()
-
-
-class _AsyncLink:
-    def __init__(self, engine: "AsyncEngine", begin: Begin) -> None:
-        self._engine = engine
-        self._begin = begin
-        self._connection: AsyncConnection | None = None
-
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        if self._connection is None:
-            connection = await self._engine.connect()
-            try:
-                await connection.run_sync(self._begin)
-            except BaseException:
-                await connection.close()
-                raise
-            self._connection = connection
-        return await self._connection.run_sync(work)
-
-    async def run_last(self, work: Callable[[Connection], T]) -> T:
-        done = False
-        try:
-            found = await self.run(work)
-            done = True
-        finally:
-            await self.end(commit=done)
-        return found
-
-    async def end(self, *, commit: bool) -> bool:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return False
-        try:
-            if commit:
-                await connection.commit()
-            else:
-                await connection.rollback()
-        finally:
-            await connection.close()
-        return True
+def make_async_engine(address: URL) -> AsyncEngine:
+    """An engine over psycopg 3."""
+    return create_async_engine(
+        _with_defaults(address),
+        # What was captured must not get into a log by way of an error.
+        hide_parameters=True,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+    )
 
 
 def _with_defaults(address: URL) -> URL:

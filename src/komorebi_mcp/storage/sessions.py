@@ -1,66 +1,33 @@
 """One transaction on one connection.
 
-A repository method is one plain function over a SQLAlchemy connection. How it is carried out is the
-database's business: in a thread on SQLite, by SQLAlchemy's asyncio layer on PostgreSQL. It is shielded:
-cancellation takes effect when it has ended, so no statement is left half-way.
+A repository method is one plain function over a SQLAlchemy connection, which its asyncio layer carries out.
+It is shielded: cancellation takes effect when it has ended, so no statement is left half-way.
 """
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from komorebi_mcp.errors import InvalidInput, StorageError
 from komorebi_mcp.storage.failures import storage_errors
 
 T = TypeVar("T")
 
-Begin = Callable[[Connection], None]
-"""Begins a transaction on a fresh connection."""
-
-
-class Link(Protocol):
-    """A connection for one transaction, taken with the first work on it."""
-
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns."""
-
-    async def run_last(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, once the transaction is committed; rolled back where it raises."""
-
-    async def end(self, *, commit: bool) -> bool:
-        """Commits or rolls back, and gives the connection back; False where none was taken."""
-
-
-class Database(Protocol):
-    """A pool of connections."""
-
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-
-    @property
-    def readers_max(self) -> int:
-        """How many transactions may be open beside each other."""
-
-    @property
-    def one_writer(self) -> bool:
-        """Whether writers wait for each other, beside the readers."""
-
-    def link(self, begin: Begin, *, write: bool) -> Link:
-        """A connection for one transaction."""
-
-    async def dispose(self) -> None:
-        """Closes all connections."""
-
 
 class Session:
     """A transaction that begins with its first statement."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(
+        self, engine: AsyncEngine, *, options: Mapping[str, Any], opening: Callable[[Connection], None]
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._opening = opening
+        self._connection: AsyncConnection | None = None
         self._failed = False
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -68,7 +35,9 @@ class Session:
         await checkpoint_if_cancelled()
         try:
             with storage_errors(), CancelScope(shield=True):
-                found = await self._link.run(work)
+                if self._connection is None:
+                    self._connection = await self._begin()
+                found = await self._connection.run_sync(work)
         except InvalidInput:
             # A refusal, made before anything was written.
             raise
@@ -77,23 +46,36 @@ class Session:
             raise
         return found
 
-    async def run_last(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, committed; the transaction has ended either way."""
-        await checkpoint_if_cancelled()
-        with storage_errors(), CancelScope(shield=True):
-            found = await self._link.run_last(work)
-        return found  # noqa: RET504 - to mypy, a context manager may swallow what is raised in it.
-
     async def end(self, *, commit: bool) -> None:
         """Commits or rolls back, and gives the connection back.
 
         Raises:
             StorageError: A statement had failed and the caller went on regardless; nothing was written.
         """
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
         with storage_errors(), CancelScope(shield=True):
-            begun = await self._link.end(commit=commit and not self._failed)
-        if commit and begun and self._failed:
+            try:
+                if commit and not self._failed:
+                    await connection.commit()
+                    return
+                await connection.rollback()
+            finally:
+                await connection.close()
+        if commit:
             # PostgreSQL answers the COMMIT of a failed transaction with a silent rollback.
             raise StorageError(
                 "An earlier statement of this change failed, so nothing was written. Try again."
             )
+
+    async def _begin(self) -> AsyncConnection:
+        connection = await self._engine.connect()
+        try:
+            await connection.execution_options(**self._options)
+            await connection.begin()
+            await connection.run_sync(self._opening)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection

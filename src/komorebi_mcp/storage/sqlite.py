@@ -2,23 +2,19 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from anyio import to_thread
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from komorebi_mcp.errors import ConfigError, StorageUnavailable
 from komorebi_mcp.storage.failures import storage_errors
-from komorebi_mcp.storage.sessions import Begin
-
-T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 30_000
 _RETRY_S = 0.002
@@ -114,91 +110,43 @@ class Header:
         self._connection.close()
 
 
-def make_engine(address: URL, *, connections_max: int = 1) -> Engine:
-    """Begins a transaction with BEGIN IMMEDIATE under the execution option `write`, else with BEGIN."""
+def make_engine(address: URL) -> Engine:
+    """A synchronous engine with one connection, for migrations; see `make_async_engine`."""
     engine = create_engine(
         URL.create("sqlite", database=address.database),
         connect_args=_CONNECT,
-        # What was captured must not get into a log by way of an error.
         hide_parameters=True,
-        pool_size=connections_max,
+        pool_size=1,
         max_overflow=0,
     )
     _set_up(engine)
     return engine
 
 
-class SqliteDatabase:
-    """One connection that writes and some that read, each transaction in a thread.
+def make_one_step_engine(address: URL) -> Engine:
+    """A synchronous engine with one connection, for transactions that are one step in one thread.
 
-    A transaction crosses to a thread once for each piece of work, whatever statements it makes; crossing for
-    each statement, as SQLAlchemy's asyncio layer does, costs more than the disk.
+    Where another process writes, it asks again every other millisecond. SQLite's own waiting sleeps for up to
+    100 ms at a time, so that of several busy processes one is passed over for a second and more.
     """
-
-    dialect = "sqlite"
-    readers_max = READERS_MAX
-    one_writer = True
-
-    def __init__(self, address: URL) -> None:
-        self._readers = make_engine(address, connections_max=READERS_MAX)
-        self._writer = make_engine(address)
-        event.remove(self._writer, "begin", _on_begin)
-        event.listen(self._writer, "begin", _begin_as_soon_as_possible)
-
-    def link(self, begin: Begin, *, write: bool) -> "_ThreadLink":
-        return _ThreadLink(self._writer if write else self._readers, begin)
-
-    async def dispose(self) -> None:
-        for engine in (self._writer, self._readers):
-            await to_thread.run_sync(engine.dispose)
+    engine = make_engine(address)
+    event.remove(engine, "begin", _on_begin)
+    event.listen(engine, "begin", _begin_as_soon_as_possible)
+    return engine
 
 
-class _ThreadLink:
-    def __init__(self, engine: Engine, begin: Begin) -> None:
-        self._engine = engine
-        self._begin = begin
-        self._connection: Connection | None = None
-
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        return await to_thread.run_sync(partial(self._run, work))
-
-    async def run_last(self, work: Callable[[Connection], T]) -> T:
-        return await to_thread.run_sync(partial(self._run_last, work))
-
-    async def end(self, *, commit: bool) -> bool:
-        if self._connection is None:
-            return False
-        await to_thread.run_sync(partial(self._end, self._connection, commit=commit))
-        return True
-
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        if self._connection is None:
-            connection = self._engine.connect()
-            try:
-                self._begin(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return work(self._connection)
-
-    def _run_last(self, work: Callable[[Connection], T]) -> T:
-        done = False
-        try:
-            found = self._run(work)
-            done = True
-        finally:
-            if self._connection is not None:
-                self._end(self._connection, commit=done)
-        return found
-
-    def _end(self, connection: Connection, *, commit: bool) -> None:
-        self._connection = None
-        with connection:
-            if commit:
-                connection.commit()
-            else:
-                connection.rollback()
+def make_async_engine(address: URL) -> AsyncEngine:
+    """Begins a transaction with BEGIN IMMEDIATE under the execution option `write`, else with BEGIN."""
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=address.database),
+        connect_args=_CONNECT,
+        # What was captured must not get into a log by way of an error.
+        hide_parameters=True,
+        pool_size=READERS_MAX + 1,
+        max_overflow=0,
+    )
+    _set_up(engine.sync_engine)
+    return engine
 
 
 def _set_up(engine: Engine) -> None:
@@ -216,11 +164,6 @@ def _on_connect(connection: DBAPIConnection, _: object) -> None:
 
 
 def _begin_as_soon_as_possible(connection: Connection) -> None:
-    """Asks every other millisecond while another process writes.
-
-    SQLite's own waiting sleeps for up to 100 ms at a time, so that of several busy processes one is passed
-    over for a second and more.
-    """
     deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:

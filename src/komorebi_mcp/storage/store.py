@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
 from komorebi_mcp.domain.clock import Clock, utc_now
@@ -26,7 +27,7 @@ from komorebi_mcp.storage.owned import Rows
 from komorebi_mcp.storage.projects import ProjectRepository
 from komorebi_mcp.storage.pyramid import PyramidRepository
 from komorebi_mcp.storage.recall import RecallRepository
-from komorebi_mcp.storage.sessions import Begin, Database, Session
+from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
 from komorebi_mcp.storage.tasks import TaskRepository, purge
@@ -62,21 +63,23 @@ class Store:
 
     def __init__(
         self,
-        database: Database,
+        engine: AsyncEngine,
         key: bytes,
         clock: Clock,
         *,
-        leader_lock: Path | None = None,
+        one_step_engine: Engine | None = None,
         header: sqlite.Header | None = None,
     ) -> None:
-        self.dialect = database.dialect
-        self.leader_lock = leader_lock
-        self._database = database
+        self.dialect = engine.dialect.name
+        self._engine = engine
+        self._one_step = one_step_engine
         self._header = header
         self._clock = clock
         self._cursors = CursorSigner(key)
-        self._readers = Semaphore(database.readers_max)
-        self._writer: AbstractAsyncContextManager[Any] = Lock() if database.one_writer else self._readers
+        one_file = self.dialect == "sqlite"
+        self.leader_lock = sqlite.beside(engine.url, ".leader") if one_file else None
+        self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
+        self._writer: AbstractAsyncContextManager[Any] = Lock() if one_file else self._readers
 
     def read(self, owner: str) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that sees the owner's data; anything written in it is rolled back."""
@@ -113,9 +116,15 @@ class Store:
 
     async def _at_once(self, owner: str, work: Callable[[Rows], T]) -> T:
         """What `work` returns, its transaction committed."""
-        async with self._writer:
-            session = self._open(write=True, owner=owner, opening=self._opening(owner))
-            return await session.run_last(lambda connection: work(self._rows(connection, owner=owner)))
+        if self._one_step is None:
+            async with self._session(write=True, owner=owner, opening=self._opening(owner)) as session:
+                done = await session.run(lambda connection: work(self._rows(connection, owner=owner)))
+        else:
+            step = partial(_one_step, self._one_step, partial(self._rows, owner=owner), work)
+            async with self._writer:
+                with CancelScope(shield=True):
+                    done = await to_thread.run_sync(step)
+        return done
 
     @asynccontextmanager
     async def _transaction(self, owner: str, *, write: bool) -> AsyncIterator[Transaction]:
@@ -124,7 +133,7 @@ class Store:
         async with self._session(write=write, owner=owner, opening=opening) as session:
             yield Transaction(session, bind)
 
-    def _opening(self, owner: str) -> Begin:
+    def _opening(self, owner: str) -> Callable[[Connection], None]:
         return partial(postgres.lock_owner, owner=owner) if self.dialect == "postgresql" else _nothing
 
     def _rows(self, connection: Connection, *, owner: str) -> Rows:
@@ -184,9 +193,11 @@ class Store:
             await session.run(lambda connection: connection.execute(select(meta.c.name).limit(1)).all())
 
     @asynccontextmanager
-    async def _session(self, *, write: bool, owner: str | None, opening: Begin) -> AsyncIterator[Session]:
+    async def _session(
+        self, *, write: bool, owner: str | None, opening: Callable[[Connection], None]
+    ) -> AsyncIterator[Session]:
         async with self._writer if write else self._readers:
-            session = self._open(write=write, owner=owner, opening=opening)
+            session = Session(self._engine, options={"write": write, "owner": owner}, opening=opening)
             try:
                 yield session
             except BaseException:
@@ -194,12 +205,13 @@ class Store:
                 raise
             await session.end(commit=write)
 
-    def _open(self, *, write: bool, owner: str | None, opening: Begin) -> Session:
-        def begin(connection: Connection) -> None:
-            connection.execution_options(write=write, owner=owner).begin()
-            opening(connection)
 
-        return Session(self._database.link(begin, write=write))
+def _one_step(engine: Engine, bind: Callable[[Connection], Rows], work: Callable[[Rows], T]) -> T:
+    with storage_errors(), engine.connect() as connection:
+        rows = bind(connection.execution_options(write=True))
+        connection.execution_options(owner=rows.owner)
+        with connection.begin():
+            return work(rows)
 
 
 def _nothing(_: Connection) -> None:
@@ -218,20 +230,19 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
         ConfigError: The URL is none of these.
     """
     address, key = await to_thread.run_sync(_prepare, url)
-    database: Database
-    if address.get_backend_name() == "sqlite":
-        database = sqlite.SqliteDatabase(address)
-        header = sqlite.Header(address)
-        leader_lock = sqlite.beside(address, ".leader")
-    else:
-        database, header, leader_lock = postgres.PostgresDatabase(address), None, None
+    one_file = address.get_backend_name() == "sqlite"
+    engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
+    one_step_engine = sqlite.make_one_step_engine(address) if one_file else None
+    header = sqlite.Header(address) if one_file else None
     try:
-        yield Store(database, key, clock, leader_lock=leader_lock, header=header)
+        yield Store(engine, key, clock, one_step_engine=one_step_engine, header=header)
     finally:
         if header is not None:
             header.close()
         with CancelScope(shield=True):
-            await database.dispose()
+            await engine.dispose()
+            if one_step_engine is not None:
+                await to_thread.run_sync(one_step_engine.dispose)
 
 
 def _prepare(url: str) -> tuple[URL, bytes]:
