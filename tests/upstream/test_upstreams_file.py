@@ -98,6 +98,22 @@ def test_a_disabled_entry_is_left_out_without_complaint(tmp_path: Path) -> None:
     assert (config.upstreams, config.problems) == ((), ())
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"command": "komorebi-mcp", "args": ["serve"]},
+        {"command": "/opt/bin/komorebi-mcp"},
+        {"command": "uvx", "args": ["komorebi-mcp"]},
+        {"command": "komorebi-mcp", "env": {"KOMOREBI_HOME": "{home}"}},
+    ],
+)
+def test_this_server_is_not_started_inside_itself(tmp_path: Path, entry: dict[str, Any]) -> None:
+    written = json.loads(json.dumps(entry).replace("{home}", str(tmp_path)))
+    other = {"command": "komorebi-mcp", "env": {"KOMOREBI_HOME": "/another/home"}}
+    config = load(tmp_path, {"komorebi": written, "other": other})
+    assert ([upstream.name for upstream in config.upstreams], config.problems) == (["other"], ())
+
+
 def test_a_relative_folder_counts_from_the_file(tmp_path: Path) -> None:
     (upstream,) = load(tmp_path, {"a": {"command": "x", "cwd": "work"}}).upstreams
     assert upstream.cwd == str(tmp_path / "work")

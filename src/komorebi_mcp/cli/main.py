@@ -22,13 +22,23 @@ COMMANDS: Final[dict[str, str]] = {
     "projects": "komorebi_mcp.cli.projects:projects",
     "doctor": "komorebi_mcp.cli.doctor:doctor",
     "migrate": "komorebi_mcp.cli.doctor:migrate",
+    "upstream add": "komorebi_mcp.cli.upstream:add",
+    "upstream list": "komorebi_mcp.cli.upstream:list_upstreams",
+    "upstream test": "komorebi_mcp.cli.upstream:try_out",
+    "upstream diff": "komorebi_mcp.cli.upstream:diff",
+    "upstream trust": "komorebi_mcp.cli.upstream:trust",
+    "upstream remove": "komorebi_mcp.cli.upstream:remove",
+    "upstream doctor": "komorebi_mcp.cli.upstream:doctor",
     "token new": "komorebi_mcp.cli.token:new",
     "token list": "komorebi_mcp.cli.token:list_tokens",
     "token revoke": "komorebi_mcp.cli.token:revoke",
 }
 """Where each command's function is. A module is imported only when its command is run or help is shown."""
 
-GROUPS: Final[dict[str, str]] = {"token": "Make, list and revoke tokens for clients over HTTP."}
+GROUPS: Final[dict[str, str]] = {
+    "upstream": "Add, try, trust and remove the servers behind this one.",
+    "token": "Make, list and revoke tokens for clients over HTTP.",
+}
 """What the commands whose names begin with the same word are about."""
 
 

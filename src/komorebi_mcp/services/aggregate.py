@@ -125,13 +125,36 @@ class Aggregate:
         tool = self.upstreams.known().get(name)
         return None if tool is None else (self.upstreams.links[tool.prefix].config, tool.original)
 
+    async def reach(self, upstream: str, *, wait_s: float) -> UpstreamStatus:
+        """How one upstream is doing once it was connected to, or has failed, or after so many seconds.
+
+        Raises:
+            NotFound: No upstream has that name.
+        """
+        named = [status for status in self.status() if status.name == upstream]
+        if not named:
+            raise self._not_there(upstream)
+        for link in self.upstreams.links.values():
+            if link.config.name == upstream:
+                link.want(rest_s=0)
+                await link.settled(until=anyio.current_time() + wait_s)
+        return next(status for status in self.status() if status.name == upstream)
+
+    async def reach_all(self, *, wait_s: float) -> None:
+        """Returns once each upstream was connected to or has failed, or after so many seconds."""
+        self.upstreams.wake()
+        until = anyio.current_time() + wait_s
+        for link in tuple(self.upstreams.links.values()):
+            await link.settled(until=until)
+
+    def _not_there(self, upstream: str) -> NotFound:
+        named = ", ".join(status.name for status in self.status())
+        return NotFound(f"No upstream is named {upstream[:60]!a}. There are: {named or 'none'}.")
+
     def _prefix_of(self, upstream: str) -> str:
         named = {link.config.name: prefix for prefix, link in self.upstreams.links.items()}
         if upstream not in named:
-            raise NotFound(
-                f"No upstream is named {upstream[:60]!a}. "
-                f"There are {', '.join(named) or 'none'}; leave upstream out to search them all."
-            )
+            raise self._not_there(upstream)
         return named[upstream]
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:

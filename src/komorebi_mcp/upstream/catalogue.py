@@ -55,6 +55,8 @@ class Listing:
     entries: tuple[Entry, ...] = ()
     held: tuple[Entry, ...] = ()
     """Held back, since they changed after they were pinned."""
+    denied: tuple[str, ...] = ()
+    """The upstream's own names of the tools that the file keeps out."""
     left_out: tuple[str, ...] = ()
     """Sentences on what else was left out and why."""
     claims: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -102,6 +104,7 @@ def read_offer(upstream: UpstreamConfig, offer: Offer, verdict: Verdict | None =
     """What is usable of the offer, and allowed; without a verdict nothing is held back."""
     entries: list[Entry] = []
     held: list[Entry] = []
+    denied: list[str] = []
     left_out = [*offer.notes]
     for kind in Kind:
         found: dict[str, Entry] = {}
@@ -111,6 +114,7 @@ def read_offer(upstream: UpstreamConfig, offer: Offer, verdict: Verdict | None =
                 left_out.append(f"A {kind.value} without a {kind.id_key} was left out.")
                 continue
             if kind is Kind.TOOL and not is_allowed(upstream, original):
+                denied.append(original)
                 continue
             eras = frozenset(era for era in Era if _is_readable(kind, definition, era))
             shown = ascii(original[:_SHOWN_CHARS])
@@ -126,7 +130,7 @@ def read_offer(upstream: UpstreamConfig, offer: Offer, verdict: Verdict | None =
             is_held = verdict is not None and (_pin(kind), original) in verdict.held
             (held if is_held else entries).append(entry)
     claims: Mapping[Any, int] = verdict.seen if upstream.bare and verdict else {}
-    return Listing(upstream, tuple(entries), tuple(held), tuple(left_out), claims)
+    return Listing(upstream, tuple(entries), tuple(held), tuple(denied), tuple(left_out), claims)
 
 
 def is_allowed(upstream: UpstreamConfig, tool: str) -> bool:

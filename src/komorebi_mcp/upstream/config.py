@@ -155,13 +155,24 @@ def load_upstreams(path: Path, *, environment: Mapping[str, str] | None = None) 
     for name, raw in servers.items():
         try:
             entry = _Entry.model_validate(raw)
-            if not entry.disabled:
+            if not entry.disabled and not _is_this_server(entry, path):
                 upstreams.append(_upstream(name, entry, folder=path.absolute().parent))
         except ValidationError as error:
             problems.append(Problem(upstream=name, message=_say(error), line=_line_of(text, name)))
         except ValueError as error:
             problems.append(Problem(upstream=name, message=str(error), line=_line_of(text, name)))
     return found.model_copy(update={"upstreams": tuple(upstreams), "problems": tuple(problems)})
+
+
+def problem_in(name: str, raw: Any, *, folder: Path) -> str | None:
+    """What is wrong with an entry, in a sentence; None when it can be used."""
+    try:
+        _upstream(name, _Entry.model_validate(raw), folder=folder)
+    except ValidationError as error:
+        return _say(error)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _unreadable(found: UpstreamsConfig, message: str, *, line: int | None = None) -> UpstreamsConfig:
@@ -207,6 +218,20 @@ def _captured(capture: bool | tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(capture, bool):
         return ("*",) if capture else ()
     return capture
+
+
+def _is_this_server(entry: _Entry, path: Path) -> bool:
+    """Whether the entry would start this server inside itself, and that one another, without end.
+
+    A client's own file, copied whole, has such an entry. Another Komorebi is told by its home or its file.
+    """
+    words = [Path(word).name.removesuffix(".exe") for word in (entry.command or "", *entry.args[:3])]
+    if not {"komorebi-mcp", "komorebi_mcp", "komorebi_mcp.cli.main"}.intersection(words):
+        return False
+    read = entry.env.get("KOMOREBI_UPSTREAMS")
+    if read is None and (home := entry.env.get("KOMOREBI_HOME")):
+        read = str(Path(home) / "upstreams.json")
+    return read is None or Path(read).expanduser().absolute() == path.expanduser().absolute()
 
 
 def _folder(cwd: str, base: Path) -> str:

@@ -27,6 +27,11 @@ def seen(text: str) -> str:
     return text
 
 
+def is_unseen(char: str) -> bool:
+    """Whether nobody would see the character by itself."""
+    return seen(char) != char
+
+
 def seen_in(definition: Any) -> Any:
     """A definition whose titles and descriptions, those within its schemas included, hide nothing.
 

@@ -1,0 +1,311 @@
+"""`komorebi-mcp upstream …`: the servers behind this one."""
+
+import difflib
+import json as json_text
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import anyio
+import typer
+
+from komorebi_mcp.app import App, open_app
+from komorebi_mcp.cli.options import AsJson
+from komorebi_mcp.cli.session import FAILED, USAGE, ready_settings
+from komorebi_mcp.cli.show import as_json, console, counted, line
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.pins import Pin
+from komorebi_mcp.services.diagnose import UpstreamReport, diagnose
+from komorebi_mcp.services.trust import Trust
+from komorebi_mcp.storage.store import open_store
+from komorebi_mcp.upstream.config import problem_in
+from komorebi_mcp.upstream.edit import add_entry, remove_entry
+from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
+from komorebi_mcp.upstream.unseen import is_unseen
+
+_CONNECT_WAIT_S: Final = 30.0
+
+Name = Annotated[str, typer.Argument(help="As the upstreams file has it.")]
+T = TypeVar("T")
+
+
+class Upstreams(Model):
+    upstreams: tuple[UpstreamStatus, ...]
+
+
+class Reports(Model):
+    upstreams: tuple[UpstreamReport, ...]
+
+
+class Changes(Model):
+    upstream: str
+    changes: tuple[Pin, ...]
+
+
+def add(
+    name: Annotated[str, typer.Argument(help="What the names of its tools will begin with.")],
+    target: Annotated[
+        list[str],
+        typer.Argument(help="Its URL; or, behind --, the command that starts it and its arguments."),
+    ],
+    *,
+    env: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for the command; secrets as '${env:NAME}'.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for the URL; secrets as '${env:NAME}'.")
+    ] = None,
+    transport: Annotated[str | None, typer.Option("--type", help="http or sse, for a URL.")] = None,
+    cwd: Annotated[str | None, typer.Option(help="Folder to start the command in.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="Pattern of tools to let through.")] = None,
+    deny: Annotated[list[str] | None, typer.Option(help="Pattern of tools to keep out.")] = None,
+    trust: Annotated[
+        str | None, typer.Option(help="What a changed definition costs: quarantine, warn or allow.")
+    ] = None,
+    no_prefix: Annotated[
+        bool, typer.Option("--no-prefix", help="Leave its name out of the names of its tools.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an entry of that name.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Add a server to the upstreams file. Running servers take it up within seconds."""
+    is_url = len(target) == 1 and "://" in target[0].partition(" ")[0]
+    entry: dict[str, Any] = {"url": target[0]} if is_url else {"command": target[0], "args": target[1:]}
+    given = {
+        "type": transport,
+        "env": _pairs(env, "--env"),
+        "headers": _pairs(header, "--header"),
+        "cwd": cwd,
+        "allow": allow,
+        "deny": deny,
+        "trust": trust,
+    }
+    entry |= {key: value for key, value in given.items() if value}
+    if no_prefix:
+        entry["prefix"] = ""
+    path = ready_settings().upstreams
+    if problem := problem_in(name, entry, folder=path.absolute().parent):
+        _refuse(problem)
+    add_entry(path, name, entry, replace=replace)
+    if json:
+        as_json({"name": name, "file": str(path), "entry": entry})
+        return
+    out = console()
+    line(out, f"Added {name} to {path}.")
+    line(out, f"Run `komorebi-mcp upstream test {name}` to see whether it answers.")
+
+
+def list_upstreams(*, json: AsJson = False) -> None:
+    """List the upstreams with what is known of them; connects to none."""
+
+    async def work(app: App) -> list[UpstreamStatus]:
+        return app.aggregate.status()
+
+    found = _with_app(work)
+    if json:
+        as_json(Upstreams(upstreams=tuple(found)))
+        return
+    for status in found:
+        _tell(status)
+    line(console(), counted(len(found), "upstream"))
+
+
+def try_out(name: Name, *, json: AsJson = False) -> None:
+    """Connect to one upstream and say what it offers; status 1 when it does not answer."""
+
+    async def work(app: App) -> UpstreamStatus:
+        return await app.aggregate.reach(name, wait_s=_CONNECT_WAIT_S)
+
+    status = _with_app(work)
+    if json:
+        as_json(status)
+    else:
+        _tell(status)
+    if status.state is not UpstreamState.READY:
+        raise typer.Exit(FAILED)
+
+
+def diff(name: Name, *, json: AsJson = False) -> None:
+    """Show what an upstream has changed since its definitions were pinned."""
+
+    async def work(app: App) -> tuple[UpstreamStatus, list[Pin]]:
+        # It is asked again, since it may have changed while no server was running.
+        status = await app.aggregate.reach(name, wait_s=_CONNECT_WAIT_S)
+        return status, await app.trust.changes(name)
+
+    status, changes = _with_app(work)
+    if status.state is not UpstreamState.READY:
+        typer.echo(f"komorebi-mcp: {name} does not answer now; this is what was last seen.", err=True)
+    if json:
+        as_json(Changes(upstream=name, changes=tuple(changes)))
+        return
+    out = console()
+    for pin in changes:
+        line(out, (f"{pin.kind} {pin.name}".strip(), "bold"))
+        for text in _difference(pin):
+            style = {"+": "green", "-": "red"}.get(text[:1], "dim")
+            line(out, (text, style))
+        line(out)
+    if changes:
+        line(out, f"{counted(len(changes), 'change')}. Accept with `komorebi-mcp upstream trust {name}`.")
+    else:
+        line(out, f"Nothing of {name} has changed.")
+
+
+def trust(
+    name: Name,
+    tool: Annotated[
+        list[str] | None, typer.Argument(help="Only these, by the upstream's own names; all if left out.")
+    ] = None,
+    *,
+    json: AsJson = False,
+) -> None:
+    """Accept what an upstream has changed; running servers list it again within seconds."""
+
+    async def work(kept: Trust) -> list[Pin]:
+        return await kept.trust(name, tool or ())
+
+    accepted = _with_trust(work)
+    if json:
+        as_json(Changes(upstream=name, changes=tuple(accepted)))
+        return
+    out = console()
+    for pin in accepted:
+        line(out, f"Trusted: {pin.kind} {pin.name}".rstrip())
+    if not accepted:
+        line(out, f"Nothing of {name} has changed.")
+
+
+def remove(
+    name: Name,
+    *,
+    json: AsJson = False,
+) -> None:
+    """Take a server out of the upstreams file, and forget what of it was trusted."""
+    path = ready_settings().upstreams
+    remove_entry(path, name)
+    _with_trust(lambda kept: kept.forget(name))
+    if json:
+        as_json({"name": name, "file": str(path)})
+    else:
+        line(console(), f"Removed {name} from {path}.")
+
+
+def doctor(
+    tool: Annotated[
+        str | None, typer.Argument(help="Only what concerns this tool or upstream, by any of its names.")
+    ] = None,
+    *,
+    json: AsJson = False,
+) -> None:
+    """Connect to every upstream, and say why a tool is missing or changed; status 1 when one is not well."""
+
+    async def work(app: App) -> list[UpstreamReport]:
+        await app.aggregate.reach_all(wait_s=_CONNECT_WAIT_S)
+        return await diagnose(app.aggregate, app.trust)
+
+    reports = _with_app(work)
+    if tool is not None:
+        reports = [*_about(tool, reports)]
+    if json:
+        as_json(Reports(upstreams=tuple(reports)))
+    else:
+        _tell_reports(tool, reports)
+    if not all(report.is_well for report in reports):
+        raise typer.Exit(FAILED)
+
+
+def _about(tool: str, reports: list[UpstreamReport]) -> Iterator[UpstreamReport]:
+    prefix, _, bare = tool.partition("__")
+    for report in reports:
+        if report.name == tool:
+            yield report
+            continue
+        found = tuple(
+            each
+            for each in report.findings
+            if tool in (each.tool, each.name) or (report.name == prefix and each.tool == bare)
+        )
+        if found or report.name == prefix or report.state is not UpstreamState.READY:
+            yield report.model_copy(update={"findings": found})
+
+
+def _tell_reports(tool: str | None, reports: list[UpstreamReport]) -> None:
+    out = console()
+    for report in reports:
+        _tell(report)
+        for note in report.notes:
+            line(out, f"  {note}")
+        for finding in report.findings:
+            shown = f" (here {finding.name})" if finding.name else ""
+            line(out, ("  ", ""), (f"{finding.tool}{shown}: ", "bold"), finding.why)
+    if tool is not None and not any(report.findings for report in reports):
+        line(out, f"Nothing keeps {tool} back. If it is not listed, no upstream offers it: see its own name.")
+    elif all(report.is_well for report in reports):
+        line(out, ("All is well.", "green"))
+
+
+def _tell(status: UpstreamStatus) -> None:
+    told = [status.state.value, counted(status.tools, "tool")]
+    if status.era is not None:
+        told.insert(1, f"{status.era} era")
+    if status.stale:
+        told.append("as last known")
+    if status.quarantined:
+        told.append(f"quarantined: {', '.join(status.quarantined)}")
+    line(console(), (status.name, "bold"), f"  {', '.join(told)}")
+    if status.last_error:
+        line(console(), f"  {status.last_error}")
+
+
+def _difference(pin: Pin) -> Iterator[str]:
+    """The lines that differ, hidden characters made visible."""
+    before, after = _lines(pin.definition), _lines(pin.offered or "null")
+    diff = difflib.unified_diff(before, after, "trusted", "offered", lineterm="", n=2)
+    yield from ("".join(map(_visible, text)) for text in diff)
+
+
+def _lines(form: str) -> list[str]:
+    shown = json_text.dumps(json_text.loads(form), ensure_ascii=False, indent=2)
+    # A long description is one string; with its lines told apart, one word changed is one line changed.
+    return shown.replace("\\n", "\n    ").splitlines()
+
+
+def _visible(char: str) -> str:
+    return f"\\u{{{ord(char):04x}}}" if is_unseen(char) else char
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given or ():
+        name, separator, value = text.partition("=")
+        if not separator and option == "--header":
+            name, separator, value = text.partition(":")
+        if not separator or not name.strip():
+            _refuse(f"{option} must be NAME=VALUE, such as {option} TOKEN='${{env:TOKEN}}'.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"komorebi-mcp: {message}", err=True)
+    raise typer.Exit(USAGE)
+
+
+def _with_app(work: Callable[[App], Awaitable[T]]) -> T:
+    settings = ready_settings()
+
+    async def within() -> T:
+        async with open_app(settings, works=False) as app:
+            return await work(app)
+
+    return anyio.run(within)
+
+
+def _with_trust(work: Callable[[Trust], Awaitable[T]]) -> T:
+    settings = ready_settings()
+
+    async def within() -> T:
+        async with open_store(settings.database_url) as store:
+            return await work(Trust(store))
+
+    return anyio.run(within)
