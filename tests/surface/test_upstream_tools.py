@@ -9,14 +9,23 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client, MCPError
-from mcp_types import CallToolResult, ResourceLink, TextContent
+from mcp.client._memory import InMemoryTransport
+from mcp.client.subscriptions import ResourceUpdated
+from mcp_types import (
+    CallToolResult,
+    ElicitResult,
+    ResourceLink,
+    ResourceUpdatedNotification,
+    TextContent,
+    ToolListChangedNotification,
+)
 
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.server import open_server
 from support.connections import ERAS, call, open_client, refused, text_of
 from support.databases import put_sqlite_file
-from support.gateway import a_tool, told
+from support.gateway import a_tool, everything, offer, raw, told
 
 pytestmark = [pytest.mark.process, pytest.mark.parametrize("mode", ERAS)]
 
@@ -26,22 +35,22 @@ MANY = [a_tool(f"tool_{number}", f"Makes thing number {number}.") for number in 
 
 @asynccontextmanager
 async def opened(
-    folder: Path, mode: str, servers: dict[str, Any], **settings: Any
+    folder: Path, mode: str, servers: dict[str, Any], client: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Client, App]]:
     """A client of the application over these upstreams, all of which have answered."""
     put_sqlite_file(folder / "test.db")
     (folder / "upstreams.json").write_text(json.dumps({"mcpServers": servers}))
     url = f"sqlite+aiosqlite:///{folder}/test.db"
-    with anyio.fail_after(10):
+    with anyio.fail_after(20):
         async with (
             open_app(Settings(home=folder, database_url=url, **settings)) as app,
             open_server(app) as server,
-            Client(server, mode=mode, cache=None) as client,
+            Client(InMemoryTransport(server), mode=mode, cache=None, **(client or {})) as connected,
         ):
             while not app.aggregate.is_complete:
                 await app.aggregate.tools()
                 await anyio.sleep(0.01)
-            yield client, app
+            yield connected, app
 
 
 async def names(client: Client) -> list[str]:
@@ -219,3 +228,82 @@ async def test_what_is_wrong_with_a_call_is_said_in_a_sentence(tmp_path: Path, m
         assert "find_tools" in await refused(client, "call_tool", tool="capture", arguments={"content": "x"})
         with pytest.raises(MCPError, match="up__nothing"):
             await client.call_tool("up__nothing", {})
+
+
+@pytest.mark.parametrize("era", ["both", "handshake"])
+async def test_a_tool_run_through_another_asks_the_client_all_the_same(
+    tmp_path: Path, mode: str, era: str
+) -> None:
+    async def answer(_context: Any, _params: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content={"name": "Ada"})
+
+    callbacks = {"elicitation_callback": answer}
+    async with opened(tmp_path, mode, {"up": everything("--era", era)}, callbacks) as (client, _):
+        result = await run(client, "call_tool", tool="up__consult", arguments={}, capture=True)
+        assert "Ada" in next(block.text for block in result.content if isinstance(block, TextContent))
+        (kept,) = (await call(client, "list_captures"))["captures"]
+        assert kept["title"] == "consult of up"
+
+
+async def test_progress_of_a_tool_run_through_another_arrives(tmp_path: Path, mode: str) -> None:
+    seen: list[float] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        seen.append(progress)
+
+    async with opened(tmp_path, mode, {"up": raw()}) as (client, _):
+        await client.call_tool("call_tool", {"tool": "up__climb", "arguments": {}}, progress_callback=note)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+async def test_what_is_said_to_us_is_not_said_to_the_upstream(tmp_path: Path, mode: str) -> None:
+    async with opened(tmp_path, mode, {"up": raw()}) as (client, _):
+        meta = {"komorebi/capture": True, "komorebi/whole": True, "vendor.example/x": 1}
+        result = await run(client, "up__look", meta)
+        assert isinstance(result.structured_content, dict)
+        told_of = result.structured_content["params"]["_meta"]
+    assert told_of["vendor.example/x"] == 1
+    assert not [key for key in told_of if key.startswith("komorebi/")]
+
+
+async def test_those_who_follow_the_upstreams_hear_of_a_quarantine(tmp_path: Path, mode: str) -> None:
+    heard: list[str] = []
+    arrived = anyio.Event()
+
+    async def hear(message: Any) -> None:
+        heard.append(type(message).__name__)
+        if isinstance(message, ResourceUpdatedNotification):
+            arrived.set()
+
+    async with opened(tmp_path, mode, {"up": told(tmp_path, ECHO)}, {"message_handler": hear}) as (client, _):
+        offer(tmp_path, {**ECHO, "description": "Says something else."})
+        uri = "komorebi://upstreams"
+        if mode == "legacy":
+            await client.subscribe_resource(uri)
+            await run(client, "up__echo", again=True)
+            await arrived.wait()
+            assert "ToolListChangedNotification" in heard
+        else:
+            async with client.listen(resource_subscriptions=[uri]) as events:
+                await run(client, "up__echo", again=True)
+                assert await anext(aiter(events)) == ResourceUpdated(uri=uri)
+        (up,) = (await call(client, "list_upstreams"))["upstreams"]
+        assert up["quarantined"] == ["up__echo"]
+        assert "upstream diff up" in await refused(client, "up__echo")
+
+
+async def test_an_added_upstream_appears_in_a_running_server(tmp_path: Path, mode: str) -> None:
+    changed = anyio.Event()
+
+    async def hear(message: Any) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            changed.set()
+
+    async with opened(tmp_path, mode, {}, {"message_handler": hear}) as (client, app):
+        assert "list_upstreams" not in await names(client)
+        (tmp_path / "upstreams.json").write_text(json.dumps({"mcpServers": {"up": told(tmp_path, ECHO)}}))
+        if mode == "legacy":
+            await changed.wait()
+        while "up__echo" not in app.aggregate.upstreams.known():  # noqa: ASYNC110  # No event in both eras.
+            await anyio.sleep(0.01)
+        assert {"list_upstreams", "up__echo"} <= set(await names(client))

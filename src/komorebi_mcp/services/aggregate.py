@@ -69,6 +69,8 @@ class Aggregate:
                 # Once it is the same twice, since a file is seldom written in one go.
                 if stamp != taken_up and stamp == before and self._load is not None:
                     await self.upstreams.take_up(await anyio.to_thread.run_sync(self._load))
+                    # Whoever changed the file wants to see what came of it, though no client has asked.
+                    self.upstreams.wake()
                     taken_up = stamp
                 await self.upstreams.recheck()
             except StorageError as error:

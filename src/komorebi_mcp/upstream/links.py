@@ -40,6 +40,8 @@ class Links:
         self._update_listeners: list[Callable[[str], None]] = []
         self._catalogue: Catalogue | None = None
         self._is_awake = False
+        self._unreviewed: set[Link] = set()
+        """Whose entry has changed since what it offers was read by it."""
         # One for all: what one upstream says may hold another one's secret.
         self._secrets = Secrets(config.environment)
         self.links: dict[str, Link] = {}
@@ -61,7 +63,7 @@ class Links:
         A file that cannot be read at all leaves everything as it was, but for the problem.
 
         Raises:
-            StorageError: The keeper cannot tell what is known of the new ones; nothing was changed.
+            StorageError: The keeper does not answer. Called again, this does what is left to do.
         """
         if self.links and any(problem.upstream is None for problem in config.problems):
             self._config = self._config.model_copy(update={"problems": config.problems})
@@ -76,7 +78,7 @@ class Links:
                 links[upstream.prefix] = link = self.links[upstream.prefix]
                 if link.config != upstream:
                     link.config = upstream
-                    await link.review()
+                    self._unreviewed.add(link)
         for prefix, link in self.links.items():
             if links.get(prefix) is not link:
                 link.stop()
@@ -90,6 +92,9 @@ class Links:
         self._changed(frozenset(changed))
         if self._is_awake:
             self.wake()
+        for link in tuple(self._unreviewed):
+            await link.review()
+            self._unreviewed.discard(link)
 
     async def recheck(self) -> None:
         """Compares what is held back with the pins again, in case somebody has accepted it meanwhile.
