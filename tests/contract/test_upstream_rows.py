@@ -55,7 +55,9 @@ async def test_trust_takes_the_change_over_for_the_named_alone(store_url: str, c
         await pin(store, {SEND: "old", other: "old"})
         await pin(store, {SEND: "new", other: "new"})
         async with store.upstreams(write=True) as kept:
+            assert await kept.waiting(["u", "v"]) == {"u": {SEND, other}, "v": set()}
             (accepted,) = await kept.trust("u", ["send"])
+            assert await kept.waiting(["u"]) == {"u": {other}}
         assert (accepted.key, accepted.definition, accepted.offered) == (SEND, "new", None)
         async with store.upstreams(write=True) as kept:
             (rest,) = await kept.trust("u")

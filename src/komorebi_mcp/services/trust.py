@@ -67,6 +67,15 @@ class Trust:
                 pins = await kept.pin(upstream.name, forms, accept=accepts)
         return judge(_of(upstream, pins), forms, upstream.trust)
 
+    async def waiting(self, upstreams: Sequence[str]) -> Mapping[str, Collection[PinKey]]:
+        """What of these has changed and is not trusted yet, by their names; cheap enough to ask often.
+
+        Raises:
+            StorageError: The database does not answer.
+        """
+        async with self._store.upstreams() as kept:
+            return await kept.waiting(upstreams)
+
     async def changes(self, upstream: str | None = None) -> list[Pin]:
         """The pins of one upstream, or of all, whose definition the upstream has changed since.
 

@@ -30,6 +30,10 @@ class UpstreamRepository:
         """Everything ever pinned of these upstreams, or of all, in the order in which it was first seen."""
         return await self._session.run(lambda connection: _pins(connection, upstreams))
 
+    async def waiting(self, upstreams: Collection[str]) -> dict[str, set[PinKey]]:
+        """What of these has changed and is not trusted yet, by their names."""
+        return await self._session.run(lambda connection: _waiting(connection, upstreams))
+
     async def keep(self, offer: KeptOffer) -> None:
         """Puts the offer in the place of the one before."""
         await self._session.run(lambda connection: _keep(connection, offer))
@@ -118,6 +122,18 @@ def _pins(connection: Connection, upstreams: Collection[str] | None) -> list[Pin
     found: list[Pin] = []
     for some in batches(map(json.dumps, upstreams)):
         found += map(_read, connection.execute(statement.where(upstream_pins.c.upstream.in_(some))))
+    return found
+
+
+def _waiting(connection: Connection, upstreams: Collection[str]) -> dict[str, set[PinKey]]:
+    found: dict[str, set[PinKey]] = {upstream: set() for upstream in upstreams}
+    row = upstream_pins.c
+    for some in batches(map(json.dumps, upstreams)):
+        statement = select(row.upstream, row.kind, row.name).where(
+            row.upstream.in_(some), row.offered.is_not(None)
+        )
+        for each in connection.execute(statement):
+            found[json.loads(each.upstream)].add((each.kind, json.loads(each.name)))
     return found
 
 

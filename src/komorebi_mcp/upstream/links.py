@@ -102,8 +102,13 @@ class Links:
         Raises:
             StorageError: The pins cannot be read.
         """
-        for link in tuple(self.links.values()):
-            if link.listing.held:
+        held = [link for link in self.links.values() if link.listing.held]
+        if self._keeper is None or not held:
+            return
+        waiting = await self._keeper.waiting([link.config.name for link in held])
+        for link in held:
+            keys = {(entry.kind.value, entry.original) for entry in link.listing.held}
+            if not keys <= set(waiting[link.config.name]):
                 await link.review()
 
     def _is_connected_as(self, upstream: UpstreamConfig) -> bool:

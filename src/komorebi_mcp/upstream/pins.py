@@ -7,7 +7,7 @@ raises an alarm.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -55,6 +55,9 @@ class Keeper(Protocol):
 
     async def review(self, upstream: UpstreamConfig, offer: Offer, era: Era) -> Verdict:
         """Keeps the offer, pins what is seen for the first time, and compares the rest."""
+
+    async def waiting(self, upstreams: Sequence[str]) -> Mapping[str, Collection[PinKey]]:
+        """What of these has changed and is not trusted yet, by their names."""
 
 
 def pinned_forms(offer: Offer) -> Mapping[PinKey, str]:
