@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -268,7 +268,7 @@ async def hammer(options: argparse.Namespace) -> Account:
 
 def report(account: Account, options: argparse.Namespace) -> None:
     if options.json:
-        print(json.dumps({**asdict(account), "clean": account.clean}))
+        print(json.dumps({**vars(account), "clean": account.clean}))
         return
     who = "stdio processes on one file" if options.transport == "stdio" else "sessions of one HTTP server"
     print(f"{options.size} texts, {options.era} era, {options.processes} {who}, {IN_FLIGHT} in flight")

@@ -30,7 +30,7 @@ async def test_a_name_or_id_that_cannot_be_is_unknown(store_url: str) -> None:
         assert await captures.forget([ODD]) == []
         assert await projects.get(ODD) is None
         assert await summaries.get(ODD) is None
-        assert await summaries.newest(ODD) is None
+        assert await summaries.newest(ODD, max_tokens=100) is None
         assert await summaries.forget_citing([ODD]) == 0
         with pytest.raises(NotFound):
             await projects.update(ODD, ProjectUpdate(goal="g"))

@@ -128,7 +128,7 @@ async def test_the_newest_summary_is_one_of_the_whole_project(store_url: str) ->
         one, _ = await _add(store, "p", "q")
         async with store.write(ME) as transaction:
             summaries = transaction.summaries
-            assert await summaries.newest("p") is None
+            assert await summaries.newest("p", max_tokens=100) is None
             await summaries.add(_summary(one, scope=Scope(project="p")))
             newest = await summaries.add(_summary(one, scope=Scope(project="p"), level=2))
             for narrower in (
@@ -139,11 +139,25 @@ async def test_the_newest_summary_is_one_of_the_whole_project(store_url: str) ->
             ):
                 await summaries.add(_summary(one, scope=narrower))
             await transaction.projects.update("p", ProjectUpdate(new_name="renamed"))
-            assert await summaries.newest("p") is None
-            found = await summaries.newest("renamed")
-            assert await summaries.newest("nowhere") is None
+            assert await summaries.newest("p", max_tokens=100) is None
+            found = await summaries.newest("renamed", max_tokens=100)
+            assert await summaries.newest("nowhere", max_tokens=100) is None
     assert found is not None
     assert (found.id, found.scope.project) == (newest.id, "renamed")
+
+
+async def test_the_newest_summary_of_a_length_goes_before_newer_ones_of_another(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        [one] = await _add(store, "p")
+        async with store.write(ME) as transaction:
+            summaries = transaction.summaries
+            for max_tokens in (500, 500, 20):
+                made = _summary(one, scope=Scope(project="p"))
+                await summaries.add(made.model_copy(update={"max_tokens": max_tokens}))
+            for asked, expected in ((500, 500), (20, 20), (7, 20)):
+                found = await summaries.newest("p", max_tokens=asked)
+                assert found is not None
+                assert found.max_tokens == expected
 
 
 async def test_summaries_that_rest_on_a_forgotten_capture_are_forgotten_to_the_top(store_url: str) -> None:

@@ -124,7 +124,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                 await captures.update([receipt.id], CaptureUpdate(content="new", project="q"))
                 for archived in (False, True):
                     await transaction.projects.page(archived=archived)
-                await summaries.newest("p")
+                await summaries.newest("p", max_tokens=100)
                 for project in (None, "p"):
                     await transaction.recall.recent(CaptureFilter(project=project, since=now), limit=5)
                     await transaction.recall.remember_resume(project, at=now)

@@ -65,7 +65,7 @@ class Summarize:
         steps = _Steps(report, total=4 if writers else 3)
         await steps.next("Reading captures")
         async with self._store.read(owner) as transaction:
-            view = await look(transaction, scope)
+            view = await look(transaction, scope, max_tokens=max_tokens)
         before = None if refresh else _still_said(view, max_tokens)
         if before is not None and _wanted(before, writers):
             return before
@@ -78,7 +78,7 @@ class Summarize:
             NotFound: No project has that name, or it holds no captures.
         """
         async with self._store.read(owner) as transaction:
-            view = await look(transaction, Scope(project=project))
+            view = await look(transaction, Scope(project=project), max_tokens=MAX_TOKENS_DEFAULT)
         before = _still_said(view, MAX_TOKENS_DEFAULT)
         if before is not None:
             return before

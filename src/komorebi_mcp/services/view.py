@@ -34,7 +34,7 @@ class View:
     scope: Scope = field(default_factory=Scope)
     project: Project | None = None
     before: Summary | None = None
-    """The newest summary of the whole project, where that is what is asked for."""
+    """The newest summary of the whole project as long as this one, where that is what is asked for."""
     captures: Sequence[Capture] = ()
     """All of them where they are few; else those that no fresh node covers."""
     nodes: Sequence[Node] = ()
@@ -66,7 +66,7 @@ class View:
         )
 
 
-async def look(transaction: Transaction, scope: Scope) -> View:
+async def look(transaction: Transaction, scope: Scope, *, max_tokens: int) -> View:
     """What there is of the scope.
 
     Raises:
@@ -75,7 +75,7 @@ async def look(transaction: Transaction, scope: Scope) -> View:
     project = await _project(transaction, scope.project)
     if project is not None and scope == Scope(project=project.name):
         view = await _of_project(transaction, project)
-        view = replace(view, before=await transaction.summaries.newest(project.name))
+        view = replace(view, before=await transaction.summaries.newest(project.name, max_tokens=max_tokens))
     else:
         view = View(captures=await _captures(transaction, scope))
     if not view.captures and not view.nodes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, case
 
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.summaries import Scope, Summary, SummaryCreate
@@ -38,9 +38,14 @@ class SummaryRepository:
         """The summary; None where there is none."""
         return await self._session.run(lambda connection: _get(self._bind(connection), summary_id))
 
-    async def newest(self, project: str) -> Summary | None:
-        """The newest one of the whole project, made with no ids, query, focus or time limits."""
-        return await self._session.run(lambda connection: _newest(self._bind(connection), project))
+    async def newest(self, project: str, *, max_tokens: int) -> Summary | None:
+        """The newest one of the whole project, made with no ids, query, focus or time limits.
+
+        One that was to be as long goes before newer ones of another length.
+        """
+        return await self._session.run(
+            lambda connection: _newest(self._bind(connection), project, max_tokens)
+        )
 
     async def forget_citing(self, capture_ids: Sequence[str]) -> int:
         """How many were deleted: those that cite or cover any of the captures, and all made from such."""
@@ -93,11 +98,12 @@ def _get(rows: Rows, summary_id: str) -> Summary | None:
     return _summary(rows, rows.run(found).first())
 
 
-def _newest(rows: Rows, project: str) -> Summary | None:
+def _newest(rows: Rows, project: str, max_tokens: int) -> Summary | None:
     named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, project)).scalar_subquery()
     found = rows.select(*_COLUMNS, of=summaries).select_from(_WITH_PROJECT)
     found = found.where(summaries.c.project_id == named, summaries.c.whole.is_(True))
-    return _summary(rows, rows.run(found.order_by(summaries.c.seq.desc()).limit(1)).first())
+    as_long = case((summaries.c.max_tokens == max_tokens, 1), else_=0)
+    return _summary(rows, rows.run(found.order_by(as_long.desc(), summaries.c.seq.desc()).limit(1)).first())
 
 
 def _summary(rows: Rows, row: AnyRow | None) -> Summary | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from komorebi_mcp.domain.captures import Kind
@@ -133,12 +134,25 @@ def _sentences(passage: Passage) -> Iterator[str]:
             yield text[start:end]
 
 
+def content_of(text: str) -> tuple[str, ...]:
+    """The stems of a text's content words, as a candidate has them."""
+    return _analysed(text)[1]
+
+
 def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str]) -> Candidate:
+    return Candidate(text, place, order, kind, sources, *_analysed(text))
+
+
+@lru_cache(maxsize=1 << 11)
+def _analysed(text: str) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """The words of a sentence, the stems of its content words, and its concepts.
+
+    Nodes of several levels are made at a time, and tell the same sentences again.
+    """
     words = tuple(_WORD.findall(text.casefold()))
     if text.isascii():
-        content = tuple(stem(word) for word in words if word not in _LIGHT_WORDS)
+        content = tuple([stem(word) for word in words if word not in _LIGHT_WORDS])
     else:
-        content = tuple(term for term in ordered_terms(text) if term not in LIGHT_STEMS)
-    pairs = pairwise(content)
-    concepts = frozenset(content).union([f"{first} {second}" for first, second in pairs])
-    return Candidate(text, place, order, kind, sources, words, content, concepts)
+        content = tuple([term for term in ordered_terms(text) if term not in LIGHT_STEMS])
+    pairs = [f"{first} {second}" for first, second in pairwise(content)]
+    return words, content, frozenset([*content, *pairs])

@@ -28,7 +28,8 @@ def likeness(candidates: Sequence[Candidate]) -> float:
 
 def rank(candidates: Sequence[Candidate]) -> list[float]:
     """The candidates' centralities, 1 on average."""
-    bags = [tuple(set(one.content)) for one in candidates]
+    # In the order of their words: that of sets differs from process to process, and so would the sums.
+    bags = [tuple(dict.fromkeys(one.content)) for one in candidates]
     scales = [1.0 / sqrt(log(2 + len(bag))) for bag in bags]
     own = [len(bag) * scale * scale for bag, scale in zip(bags, scales, strict=True)]
     degrees = _neighbours(bags, scales, own, [1.0] * len(bags))

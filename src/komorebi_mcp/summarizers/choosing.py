@@ -1,16 +1,20 @@
 """Which of the scored sentences are told, within a budget."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from math import fsum
 from math import pow as power
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
-from komorebi_mcp.text.tokens import estimate_tokens
+from komorebi_mcp.text.tokens import byte_length, estimate_tokens
 
 _MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
 """At most so much of the budget goes first to what a user marked as a decision or an error."""
+_KEPT_SHARE = 0.3
+"""At most so much goes before that to what of it was told before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,10 @@ class Taste:
     """The share of its score a sentence loses that says nothing new."""
     length_power: float
     """Scores are divided by the number of words to this power."""
+
+
+TASTE_MARKED = Taste(discount=0.8, length_power=0.25)
+"""A decision counts for what it says that no other does, however many others are like one another."""
 
 
 class Budget:
@@ -57,7 +65,7 @@ class Budget:
 
 def _joined_bytes(text: str) -> int:
     """With the space that joins it to the next sentence."""
-    return len(text.encode("utf-8", "surrogatepass")) + 1
+    return byte_length(text) + 1
 
 
 def choose(
@@ -73,17 +81,17 @@ def choose(
     The share of a candidate's concepts that is told already, by `weights`, only grows, so a gain computed
     earlier is an upper bound and most need not be computed again (lazy greedy, Minoux 1978).
     """
+    bare = [score / power(max(1, len(one.words)), taste.length_power) for one, score in scored]
+    weight = weights.get
 
     def gain(place: int) -> float:
-        one, score = scored[place]
-        mass = repeated = 0.0
-        for concept in one.concepts:
-            weight = weights.get(concept, 0.0)
-            mass += weight
-            if concept in told:
-                repeated += weight
-        fresh = 1.0 - taste.discount * (repeated / mass if mass else 1.0)
-        return score * fresh / power(max(1, len(one.words)), taste.length_power)
+        one = scored[place][0]
+        repeated = one.concepts & told
+        if not repeated and one.concepts:
+            return bare[place]
+        mass = fsum(map(weight, one.concepts, repeat(0.0)))
+        share = fsum(map(weight, repeated, repeat(0.0))) / mass if mass else 1.0
+        return bare[place] * (1.0 - taste.discount * share)
 
     heap = [(-gain(place), place) for place, (_, score) in enumerate(scored) if score > 0]
     heapq.heapify(heap)
@@ -104,20 +112,47 @@ def choose(
 
 
 def choose_marked_first(
-    scored: Sequence[tuple[Candidate, float]], budget: Budget, taste: Taste, *, weights: Mapping[str, float]
+    scored: Sequence[tuple[Candidate, float]],
+    budget: Budget,
+    taste: Taste,
+    *,
+    weights: Mapping[str, float],
+    known: Collection[str] = (),
 ) -> list[Candidate]:
-    """The best candidates that fit; decisions and errors go first, up to their share of the budget."""
+    """The best candidates that fit; decisions and errors go first, up to their share of the budget.
+
+    Those whose texts are `known` from the summary before go before all, the oldest first: what was told all
+    along does not give way to whatever is decided next. `taste` is for the others; the scores of decisions
+    and errors are compared with one another alone.
+    """
     told: set[str] = set()
     chosen: list[Candidate] = []
+    kept = [one for one, _ in scored if one.marked and one.text in known]
+    if kept:
+        reserved = budget.reserve(_KEPT_SHARE)
+        for one in kept:
+            if reserved.fits(one.text):
+                reserved.take(one.text)
+                told |= one.concepts
+                chosen.append(one)
+        budget.give_back(reserved)
+        scored = _without(scored, chosen)
     for kind, share in _MARKED_SHARE.items():
         marked = [(one, value) for one, value in scored if one.kind is kind]
         if marked:
             reserved = budget.reserve(share)
-            chosen += choose(marked, reserved, taste, weights=weights, told=told)
+            chosen += choose(marked, reserved, TASTE_MARKED, weights=weights, told=told)
             budget.give_back(reserved)
     # What else was marked waits until the rest has been heard.
     for marked_too in (False, True):
-        known = {one.order for one in chosen}
-        rest = [(one, value) for one, value in scored if one.order not in known and one.marked is marked_too]
-        chosen += choose(rest, budget, taste, weights=weights, told=told)
+        rest = [pair for pair in _without(scored, chosen) if pair[0].marked is marked_too]
+        mine = TASTE_MARKED if marked_too else taste
+        chosen += choose(rest, budget, mine, weights=weights, told=told)
     return chosen
+
+
+def _without(
+    scored: Sequence[tuple[Candidate, float]], chosen: Sequence[Candidate]
+) -> list[tuple[Candidate, float]]:
+    orders = {one.order for one in chosen}
+    return [pair for pair in scored if pair[0].order not in orders]

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Covers, Sentence
 from komorebi_mcp.summarizers.candidates import Candidate, gather, regather
-from komorebi_mcp.summarizers.centrality import likeness, rank
+from komorebi_mcp.summarizers.centrality import likeness
 from komorebi_mcp.summarizers.choosing import Budget, choose_marked_first
 from komorebi_mcp.summarizers.draft import Passage
-from komorebi_mcp.summarizers.extractive import ALIKE_MIN, TASTE_CENTRAL, TASTE_TALK
-from komorebi_mcp.summarizers.features import add_counts, survey
+from komorebi_mcp.summarizers.extractive import ALIKE_MIN, TASTE_CENTRAL, TASTE_TALK, central_scores
+from komorebi_mcp.summarizers.features import Scope, add_counts, narrowed, survey
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.tokens import estimate_tokens
 
@@ -48,8 +48,11 @@ def condense_passages(passages: Sequence[Passage]) -> NodeContent:
     candidates = gather(passages)
     times = [passage.created_at for passage in passages]
     covers = Covers(captures=len(passages), since=min(times), until=max(times))
-    counts = survey(candidates, len(passages)).counts
-    return _content(candidates, counts, covers, tokens=NODE_TOKENS)
+    scope = survey(candidates, len(passages))
+    telling = _telling(candidates)
+    budget = Budget(NODE_TOKENS)
+    chosen = telling if _all_fit(telling, budget) else _best(telling, narrowed(scope, telling), budget)
+    return _content(telling, chosen, scope.counts, covers)
 
 
 def condense_nodes(nodes: Sequence[NodeContent]) -> NodeContent:
@@ -60,33 +63,50 @@ def condense_nodes(nodes: Sequence[NodeContent]) -> NodeContent:
         since=min(times, default=None),
         until=max(times, default=None),
     )
-    return _content(regather(nodes), add_counts(nodes), covers, tokens=UPPER_NODE_TOKENS)
+    counts = add_counts(nodes)
+    telling = _telling(regather(nodes))
+    budget = Budget(UPPER_NODE_TOKENS)
+    if _all_fit(telling, budget):
+        return _content(telling, telling, counts, covers)
+    scope = survey(telling, covers.captures, counts=counts)
+    return _content(telling, _best(telling, scope, budget), counts, covers)
+
+
+def _telling(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    return [one for one in candidates if one.telling] or candidates
+
+
+def _all_fit(telling: Sequence[Candidate], budget: Budget) -> bool:
+    return estimate_tokens(" ".join(one.text for one in telling)) + len(telling) <= budget.tokens_left
 
 
 def _content(
-    candidates: Sequence[Candidate], counts: Counter[str], covers: Covers, *, tokens: int
+    telling: Sequence[Candidate], chosen: Sequence[Candidate], counts: Counter[str], covers: Covers
 ) -> NodeContent:
-    telling = [one for one in candidates if one.telling] or candidates
-    chosen = _best(telling, counts, covers.captures, Budget(tokens))
-    commonest = sorted(counts.items(), key=lambda pair: (-pair[1], " " in pair[0], pair[0]))
     return NodeContent(
         sentences=tuple(Sentence(text=one.text, sources=tuple(one.sources[:_SOURCES_MAX])) for one in chosen),
         kinds=tuple(one.kind for one in chosen),
-        counts=dict(commonest[:COUNTS_MAX]),
+        counts=_commonest(counts),
         covers=covers,
         truncated=len(chosen) < len(telling),
     )
 
 
-def _best(
-    telling: Sequence[Candidate], counts: Counter[str], captures: int, budget: Budget
-) -> Sequence[Candidate]:
-    """What fits, in its order, chosen only where not all does."""
-    if estimate_tokens(" ".join(one.text for one in telling)) + len(telling) <= budget.tokens_left:
-        return telling
-    scope = survey(telling, captures, counts=counts)
+def _commonest(counts: Counter[str]) -> dict[str, int]:
+    """The commonest concepts, single stems before pairs and by the alphabet where they are as common."""
+    if len(counts) > COUNTS_MAX:
+        names = sorted(counts)
+        ordered = [name for name in names if " " not in name] + [name for name in names if " " in name]
+        ordered.sort(key=counts.__getitem__, reverse=True)
+    else:
+        ordered = sorted(counts)
+    return {name: counts[name] for name in ordered[:COUNTS_MAX]}
+
+
+def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequence[Candidate]:
+    """What fits, in its order."""
     if likeness(telling) >= ALIKE_MIN:
-        scores, taste = rank(telling), TASTE_CENTRAL
+        scores, taste = central_scores(telling, scope, placed=False), TASTE_CENTRAL
     else:
         # To begin or end one of many nodes says nothing of a sentence.
         scores, taste = score(telling, scope, placed=False), TASTE_TALK

@@ -15,7 +15,7 @@ from komorebi_mcp.summarizers.candidates import LIGHT_STEMS, Candidate, gather, 
 from komorebi_mcp.summarizers.centrality import likeness, rank
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose, choose_marked_first
 from komorebi_mcp.summarizers.draft import Draft, Passage
-from komorebi_mcp.summarizers.features import add_counts, survey
+from komorebi_mcp.summarizers.features import Scope, add_counts, survey
 from komorebi_mcp.summarizers.relevance import answers
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.terms import parse_query
@@ -32,8 +32,6 @@ _MARKED_GAIN = {Kind.DECISION: 2.0, Kind.ERROR: 1.5}
 _CENTRAL_WORDS_MIN = 6
 """The shortest of many similar sentences are common without telling much: "It is very good." """
 _GOAL_GAIN = 1.5
-_KEPT_GAIN = 1.5
-"""For a decision or an error that the summary before told of."""
 _GAIN = {Kind.CODE: 0.5}
 """Code says less to a reader than prose."""
 
@@ -106,15 +104,24 @@ def _overview(
     scope = survey(candidates, captures, counts=counts)
     taste = TASTE_CENTRAL if central else TASTE_TALK
     wanted, known = set(goal), frozenset(before)
-    scores = rank(candidates) if central else score(candidates, scope)
+    scores = central_scores(candidates, scope) if central else score(candidates, scope)
 
     def gain(one: Candidate) -> float:
         wished = _GOAL_GAIN if wanted.intersection(one.content) else 1.0
-        return _GAIN.get(one.kind, 1.0) * wished * (_KEPT_GAIN if one.marked and one.text in known else 1.0)
+        return _GAIN.get(one.kind, 1.0) * wished
 
     scored = [(one, value * gain(one)) for one, value in zip(candidates, scores, strict=True)]
-    chosen = choose_marked_first(scored, budget, taste, weights=scope.weights)
+    chosen = choose_marked_first(scored, budget, taste, weights=scope.weights, known=known)
     return chosen, _left_out(scored, chosen)
+
+
+def central_scores(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True) -> list[float]:
+    """How much the others say what each says; decisions and errors, which need no others, on their own."""
+    scores = rank(candidates)
+    marked = [at for at, one in enumerate(candidates) if one.marked]
+    for at, value in zip(marked, score([candidates[at] for at in marked], scope, placed=placed), strict=True):
+        scores[at] = value
+    return scores
 
 
 def _answer(

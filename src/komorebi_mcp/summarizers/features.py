@@ -7,8 +7,8 @@ relative to it, so that the same weights serve scopes of any size.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import log, sqrt
+from dataclasses import dataclass, replace
+from math import fsum, log, sqrt
 
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.candidates import Candidate
@@ -124,6 +124,12 @@ _FILLERS = frozenset(
         "oh",
     ]
 )
+_CUE, _PRONOUN, _FILLER = 0, 1, 2
+_SORTS: dict[str, tuple[int, ...]] = {
+    word: tuple(sort for sort, known in enumerate((_CUES, _PRONOUNS, _FILLERS)) if word in known)
+    for word in _CUES | _PRONOUNS | _FILLERS
+}
+"""Which of the three a word belongs to: one look-up for each word of a sentence rather than three."""
 _INNER_CAPITAL = re.compile(r"(?<=[\w,;] )[A-Z][A-Za-z]")
 _DIGIT = re.compile(r"\d")
 
@@ -137,6 +143,8 @@ class Scope:
     """In how many passages a concept occurs."""
     weights: dict[str, float]
     """`counts` to the power .75, relative to the number of captures."""
+    repeated_pairs: frozenset[str]
+    """The pairs that occur in more than one passage."""
     centroid_norm: float
 
 
@@ -154,10 +162,24 @@ def survey(
     own.update(inside)
     if counts is not None:
         # The rarest are not carried up, but have been seen here at least.
-        own = Counter({concept: max(n, counts.get(concept, 0)) for concept, n in own.items()})
-    weights = {concept: (n / max(1, captures)) ** CONCEPT_POWER for concept, n in own.items()}
-    norm = sqrt(sum(w * w for concept, w in weights.items() if " " not in concept)) or 1.0
-    return Scope(captures, own, weights, norm)
+        for concept in own.keys() & counts.keys():
+            own[concept] = max(own[concept], counts[concept])
+    # Few counts differ, and a power takes far longer than a look-up.
+    powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in set(own.values())}
+    weights = {concept: powers[n] for concept, n in own.items()}
+    repeated = frozenset([concept for concept, n in own.items() if n > 1 and " " in concept])
+    return Scope(captures, own, weights, repeated, _norm(candidates, weights))
+
+
+def narrowed(scope: Scope, candidates: Sequence[Candidate]) -> Scope:
+    """The scope of some of its candidates, counts still those of all."""
+    return replace(scope, centroid_norm=_norm(candidates, scope.weights))
+
+
+def _norm(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> float:
+    stems = set[str]().union(*[one.content for one in candidates])
+    # Exact, as sums of fractions otherwise depend on their order, and sets have another one in each process.
+    return sqrt(fsum([weights[stem] ** 2 for stem in stems])) or 1.0
 
 
 def add_counts(nodes: Iterable[NodeContent]) -> Counter[str]:
@@ -170,13 +192,14 @@ def add_counts(nodes: Iterable[NodeContent]) -> Counter[str]:
 
 def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
     """The features of one sentence, in the order of `FEATURES`; `place` runs from 0 to 1 over the scope."""
-    words, weights = one.words, scope.weights
+    words, weight = one.words, scope.weights.__getitem__
     n = len(words) or 1
     stems = set(one.content)
-    summed = sum(weights[concept] for concept in one.concepts)
-    pairs = one.concepts - stems
-    repeated = sum(scope.counts[pair] > 1 for pair in pairs)
-    along = sum(weights[word] for word in stems) / (sqrt(len(stems) or 1) * scope.centroid_norm)
+    summed = fsum(map(weight, one.concepts))
+    pairs = len(one.concepts) - len(stems)
+    repeated = len(one.concepts & scope.repeated_pairs)
+    along = fsum(map(weight, stems)) / (sqrt(len(stems) or 1) * scope.centroid_norm)
+    sorts = [sort for word in words if word in _SORTS for sort in _SORTS[word]]
     return (
         log(1 + n),
         min(n, 60) / 60,
@@ -184,7 +207,7 @@ def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
         along,
         summed / (len(one.concepts) or 1),
         summed,
-        repeated / (len(pairs) or 1),
+        repeated / (pairs or 1),
         float(repeated),
         place,
         float(place < 0.05),
@@ -192,10 +215,10 @@ def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
         float(one.text.endswith("?")),
         float(_DIGIT.search(one.text) is not None),
         len(_INNER_CAPITAL.findall(one.text)) / n,
-        sum(word in _CUES for word in words) / n,
-        sum(word in _PRONOUNS for word in words) / n,
+        sorts.count(_CUE) / n,
+        sorts.count(_PRONOUN) / n,
         len(one.content) / n,
         sum(map(len, words)) / n / 10,
-        sum(word in _FILLERS for word in words) / n,
+        sorts.count(_FILLER) / n,
         len(set(words)) / n,
     )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from operator import mul
 
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.features import FEATURES, Scope, describe
@@ -28,7 +29,7 @@ def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True)
     return [
         max(
             _SCORE_MIN,
-            constant + sum(w * x for w, x in zip(weights, describe(one, scope, place), strict=True)),
+            constant + sum(map(mul, weights, describe(one, scope, place))),
         )
         for place, one in ((at / places if placed else 0.5, one) for at, one in enumerate(candidates))
     ]

@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.summaries import Sentence
-from komorebi_mcp.summarizers.candidates import gather
+from komorebi_mcp.summarizers.candidates import Candidate, content_of, gather
 from komorebi_mcp.summarizers.choosing import Budget
 from komorebi_mcp.summarizers.claims import misstated
 from komorebi_mcp.summarizers.draft import Draft, Passage
+from komorebi_mcp.summarizers.excerpts import excerpt
 from komorebi_mcp.summarizers.grounding import atoms, proper_words, unsupported
 from komorebi_mcp.summarizers.prompts import handles
 from komorebi_mcp.summarizers.replies import Claim
@@ -61,6 +63,7 @@ def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_to
     by_handle = {item.handle: item for item in material.items}
     shown = {source for item in material.items for source in item.sources}
     names = proper_words(material.passages[source].text[:_NAMES_CHARS_MAX] for source in shown)
+    verbatim = _Verbatim(material)
     told: list[_Told] = []
     said: set[str] = set()
     rejected = 0
@@ -71,7 +74,7 @@ def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_to
         one = _held(claim.text, cited, material, names)
         if one is None:
             rejected += 1
-            one = _instead(claim.text, cited, material, said)
+            one = verbatim.instead_of(claim.text, cited, said)
         if one is not None and one.sentence.text.casefold() not in said:
             said.add(one.sentence.text.casefold())
             told.append(one)
@@ -81,55 +84,60 @@ def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_to
 def _held(text: str, cited: Sequence[Item], material: Material, names: Collection[str]) -> _Told | None:
     """The claim with the captures that bear it out; None where they do not."""
     sources = [source for item in cited for source in item.sources if source in material.passages]
-    backing = {source: known_of(material.passages[source]) for source in dict.fromkeys(sources)}
+    read = {source: excerpt(material.passages[source].text, text) for source in dict.fromkeys(sources)}
+    backing = {source: (part, *filed_under(material.passages[source])) for source, part in read.items()}
     if not backing or unsupported(text, [part for parts in backing.values() for part in parts], names):
         return None
-    contents = {source: material.passages[source].text for source in backing}
-    if misstated(text, list(contents.values())):
+    if misstated(text, list(read.values())):
         return None
     terms = set(ordered_terms(text))
     # What has no word in common with the sentence is cited for show.
-    kept = [source for source in contents if not terms.isdisjoint(ordered_terms(contents[source]))]
-    kept = (kept or list(contents))[:_SOURCES_MAX]
+    kept = [source for source, part in read.items() if not terms.isdisjoint(ordered_terms(part))]
+    kept = (kept or list(read))[:_SOURCES_MAX]
     if unsupported(text, [part for source in kept for part in backing[source]], names):
         return None
     kind = next((kind for kind in _MARKED if any(item.kind is kind for item in cited)), Kind.NOTE)
     return _Told(sentence=Sentence(text=text, sources=tuple(kept)), kind=kind, own=True)
 
 
-def known_of(passage: Passage) -> tuple[str, ...]:
-    """All that may back a sentence that cites the capture.
+def filed_under(passage: Passage) -> tuple[str, ...]:
+    """What besides its text may back a sentence that cites the capture.
 
     Not when it was captured: the figures of a time would back any other figures that are like them.
     """
-    return tuple(part for part in (passage.text, passage.title, passage.source) if part)
+    return tuple(part for part in (passage.title, passage.source) if part)
 
 
-def _instead(text: str, cited: Sequence[Item], material: Material, said: Iterable[str]) -> _Told | None:
-    """The verbatim sentence nearest to a claim that does not hold: of what it cites, or else of anything."""
-    near = [source for item in cited for source in item.sources if source in material.passages]
-    shown = [source for item in material.items for source in item.sources if source in material.passages]
-    wanted = set(ordered_terms(text))
-    for sources in (near, shown[:_NEAREST_MAX]):
-        passages = [material.passages[source] for source in dict.fromkeys(sources)]
-        best = max(
-            (
-                (
-                    len(wanted.intersection(ordered_terms(one.text))) / (3 + len(set(one.content))),
-                    -one.order,
-                    one,
-                )
-                for one in gather(passages)
-                if one.telling and one.text.casefold() not in said
-            ),
-            key=lambda scored: scored[:2],
-            default=None,
-        )
-        if best is not None and (best[0] > 0 or sources is near):
-            one = best[2]
-            sentence = Sentence(text=one.text, sources=tuple(one.sources[:_SOURCES_MAX]))
-            return _Told(sentence=sentence, kind=one.kind, own=False)
-    return None
+class _Verbatim:
+    """The sentences that can stand for a claim that does not hold."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+
+    @cached_property
+    def _candidates(self) -> list[Candidate]:
+        shown = dict.fromkeys(source for item in self._material.items for source in item.sources)
+        passages = [self._material.passages[each] for each in shown if each in self._material.passages]
+        return [one for one in gather(passages[:_NEAREST_MAX]) if one.telling]
+
+    def instead_of(self, text: str, cited: Sequence[Item], said: Collection[str]) -> _Told | None:
+        """The nearest sentence of what the claim cites, or else of anything that is like it."""
+        near = {source for item in cited for source in item.sources}
+        wanted = set(content_of(text))
+        best: tuple[tuple[bool, float, int], Candidate] | None = None
+        for one in self._candidates:
+            if one.text.casefold() in said:
+                continue
+            alike = len(wanted.intersection(one.content)) / (3 + len(set(one.content)))
+            is_near = not near.isdisjoint(one.sources)
+            rank = (is_near, alike, -one.order)
+            if (is_near or alike > 0) and (best is None or rank > best[0]):
+                best = rank, one
+        if best is None:
+            return None
+        one = best[1]
+        sentence = Sentence(text=one.text, sources=tuple(one.sources[:_SOURCES_MAX]))
+        return _Told(sentence=sentence, kind=one.kind, own=False)
 
 
 def _unsaid(without: Draft, told: Sequence[_Told]) -> list[_Told]:

@@ -26,12 +26,13 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
     """
     spans: list[tuple[int, int]] = []
     language = "en" if len(text) < _LANGUAGE_CHARS and text.isascii() else None
-    language = language or detect_language(text[:_LANGUAGE_CHARS]) or "en"
     for start, end in _paragraphs(text):
         marks = _MARKS.match(text, start, end)
         at = marks.end() if marks and marks.end() < end else start
         may_split = _INNER_END.search(text, at, max(at, end - 1)) is not None
-        pieces = list(segment(language, text[at:end])) if may_split else [text[at:end]]
+        if may_split and language is None:
+            language = detect_language(text[:_LANGUAGE_CHARS]) or "en"
+        pieces = list(segment(language or "en", text[at:end])) if may_split else [text[at:end]]
         for piece in pieces:
             behind = at + len(piece)
             stripped = piece.strip()

@@ -10,13 +10,14 @@ from komorebi_mcp.text.cuts import sentence_end, whole_end
 BYTES_PER_TOKEN = 4
 
 
-def _byte_length(text: str) -> int:
+def byte_length(text: str) -> int:
+    """Bytes of UTF-8; a lone surrogate counts as three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def estimate_tokens(text: str) -> int:
     """ceil(UTF-8 bytes / 4); 0 for the empty text."""
-    return -(-_byte_length(text) // BYTES_PER_TOKEN)
+    return -(-byte_length(text) // BYTES_PER_TOKEN)
 
 
 def cut_to_tokens(text: str, tokens: int) -> str:
@@ -26,7 +27,7 @@ def cut_to_tokens(text: str, tokens: int) -> str:
     character.
     """
     bytes_max = max(0, tokens) * BYTES_PER_TOKEN
-    if _byte_length(text) <= bytes_max:
+    if byte_length(text) <= bytes_max:
         return text
     fitting = text[:bytes_max].encode("utf-8", "surrogatepass")[: bytes_max + 1]
     # A character cut in two at the end is dropped; surrogates stay, since "surrogatepass" cannot be told to
