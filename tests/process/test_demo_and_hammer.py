@@ -51,3 +51,11 @@ def test_the_hammer_finds_no_lie_of_a_model_in_a_summary(summarizer: str, era: s
     account = json.loads(done.stdout)
     assert account["unsupported"] == 0
     assert account["rejected"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the soak reads /proc")
+def test_the_soak_tells_what_each_process_held() -> None:
+    done = run(ROOT, "soak.py", "--minutes", "0.2", "--json")
+    told = json.loads(done.stdout)
+    assert len(told) == 2
+    assert all(verdict["rounds"] > 0 and verdict["resident_mb"][0] > 0 for verdict in told)
