@@ -18,7 +18,7 @@ from mcp_types import (
 )
 
 from komorebi_mcp.app import App
-from komorebi_mcp.domain.captures import CONTENT_BYTES_MAX, CaptureFilter, Status
+from komorebi_mcp.domain.captures import CaptureFilter, Status
 from komorebi_mcp.domain.ids import brief_uri, capture_uri, parse_capture_id, summary_uri
 from komorebi_mcp.domain.pages import LIMIT_MAX
 from komorebi_mcp.domain.summaries import Summary
@@ -27,6 +27,7 @@ from komorebi_mcp.surface.pages import PAGE_ITEMS, page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import resource_error
 from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, ROOT, UPSTREAMS_URI
+from komorebi_mcp.surface.room import ROOM_TOKENS, page_that_fits
 from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow, NearRow
 from komorebi_mcp.surface.tools.projects import ChangedProject, ProjectList, ProjectRow
 from komorebi_mcp.surface.tools.upstreams import UpstreamList
@@ -66,7 +67,7 @@ _TEMPLATES = [
         uri_template=f"{ROOT}captures/{{id}}",
         name="capture",
         title="Capture",
-        description="One capture whole.",
+        description="One capture; a very long one says how to read on.",
         mime_type=_JSON,
     ),
     ResourceTemplate(
@@ -147,7 +148,10 @@ async def _read(app: App, owner: str, uri: str) -> dict[str, Any]:  # noqa: PLR0
     path = uri.removeprefix(ROOT).split("/") if uri.startswith(ROOT) else []
     match path:
         case ["inbox"]:
-            page = await app.find.page(owner, CaptureFilter(statuses=(Status.INBOX,)), limit=LIMIT_MAX)
+            where = CaptureFilter(statuses=(Status.INBOX,))
+            page = await page_that_fits(
+                lambda limit: app.find.page(owner, where, limit=limit), CaptureRow.of, limit=LIMIT_MAX
+            )
             rows = tuple(CaptureRow.of(capture) for capture in page.items)
             return CaptureList(captures=rows, next_cursor=page.next_cursor).model_dump(mode="json")
         case ["captures", capture_id]:
@@ -157,7 +161,9 @@ async def _read(app: App, owner: str, uri: str) -> dict[str, Any]:  # noqa: PLR0
         case ["upstreams"]:
             return UpstreamList.of(app.aggregate.status()).model_dump(mode="json")
         case ["projects"]:
-            projects = await app.organize.projects(owner, limit=LIMIT_MAX)
+            projects = await page_that_fits(
+                lambda limit: app.organize.projects(owner, limit=limit), ProjectRow.of, limit=LIMIT_MAX
+            )
             listed = tuple(ProjectRow.of(project) for project in projects.items)
             return ProjectList(projects=listed, next_cursor=projects.next_cursor).model_dump(mode="json")
         case ["projects", name]:
@@ -177,12 +183,16 @@ async def _capture(app: App, owner: str, capture_id: str) -> dict[str, Any]:
         raise NotFound(
             "That is not a capture's id. Call list_captures or search_captures to get one."
         ) from None
-    # A byte is at most a token, so this much holds any content whole, with its entities.
-    read = await app.find.read(owner, [wanted], max_tokens=2 * CONTENT_BYTES_MAX, joined=False)
+    read = await app.find.read(owner, [wanted], max_tokens=ROOM_TOKENS, joined=False)
     capture = read.captures[0]
     near = [NearRow.of(other).model_dump(mode="json") for other in read.near.get(capture.id, ())]
     shown = {"uri": capture_uri(capture.id), **capture.model_dump(mode="json")}
-    return {**shown, "near_duplicates": near} if near else shown
+    if near:
+        shown["near_duplicates"] = near
+    if read.next_offset is not None:
+        shown["next_offset"] = read.next_offset
+        shown["more"] = f"Call read_captures with this id and offset {read.next_offset} to read on."
+    return shown
 
 
 def _summary_id(text: str) -> str:

@@ -42,6 +42,7 @@ from komorebi_mcp.surface.rendering import (
     overview,
     paragraphs,
 )
+from komorebi_mcp.surface.room import ROOM_TOKENS, how_many_fit, page_that_fits
 from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
 
 
@@ -193,16 +194,18 @@ class Whole(CaptureRow):
 class Reading(Result):
     captures: tuple[Whole, ...]
     next_offset: int | None = None
+    left_out: tuple[str, ...] | None = None
     missing: tuple[str, ...] | None = None
 
 
 async def _list(call: Call, arguments: ListArguments) -> Reply:
-    page = await call.app.find.page(
-        call.owner,
-        arguments.where(source=arguments.source),
-        order=arguments.order,
+    where = arguments.where(source=arguments.source)
+    page = await page_that_fits(
+        lambda limit: call.app.find.page(
+            call.owner, where, order=arguments.order, limit=limit, cursor=arguments.cursor
+        ),
+        CaptureRow.of,
         limit=arguments.limit,
-        cursor=arguments.cursor,
     )
     rows = tuple(CaptureRow.of(capture) for capture in page.items)
     text = paragraphs(
@@ -222,7 +225,7 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
         arguments.query,
         arguments.where(),
         limit=arguments.limit,
-        max_tokens=arguments.max_tokens,
+        max_tokens=arguments.max_tokens or ROOM_TOKENS,
         cursor=arguments.cursor,
     )
     text = paragraphs(
@@ -230,7 +233,7 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
             counted(len(found.hits), "hit")
             + (", best first:" if found.hits else ". Try other words or drop a filter."),
             "\n".join(hit(one) for one in found.hits),
-            f"{counted(found.omitted, 'hit')} left out to fit max_tokens." if found.omitted else None,
+            f"{counted(found.omitted, 'hit')} left out for length." if found.omitted else None,
             "Very many captures match, so the oldest were left aside: add a rarer word or a filter."
             if found.capped
             else None,
@@ -248,13 +251,20 @@ async def _read(call: Call, arguments: ReadArguments) -> Reply:
         offset=arguments.offset,
         related=arguments.related,
     )
-    shown = tuple(Whole.of_reading(capture, read, related=arguments.related) for capture in read.captures)
+    whole = [Whole.of_reading(capture, read, related=arguments.related) for capture in read.captures]
+    fitting = how_many_fit(
+        whole, room_tokens=ROOM_TOKENS + max(0, arguments.max_tokens - READ_TOKENS_DEFAULT)
+    )
+    shown, left_out = tuple(whole[:fitting]), tuple(each.id for each in whole[fitting:])
     parts = [_told(whole, cut=whole.id in read.cut) for whole in shown]
     if read.next_offset is not None:
         parts.append(f"There is more: repeat the call with offset {read.next_offset}.")
+    if left_out:
+        parts.append(f"Left out for length: repeat the call with ids {', '.join(left_out)}.")
     structured = Reading(
         captures=shown,
         next_offset=read.next_offset,
+        left_out=left_out or None,
         missing=read.missing or None,
     )
     return Reply(structured, paragraphs([*parts, not_found(read.missing)]))

@@ -10,6 +10,7 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.surface.arguments import Ids, ListedTags
 from komorebi_mcp.surface.confirm import confirmed
 from komorebi_mcp.surface.rendering import counted, not_found, overview, paragraphs
+from komorebi_mcp.surface.room import how_many_fit
 from komorebi_mcp.surface.tools.find import CaptureRow
 from komorebi_mcp.surface.tools.record import OVERWRITES, Call, Reply, Result, Tool
 
@@ -47,14 +48,17 @@ class Forgotten(Result):
 async def _update(call: Call, arguments: UpdateArguments) -> Reply:
     change = CaptureUpdate(**{name: value for name, value in arguments if name != "ids"})
     done = await call.app.organize.update(call.owner, arguments.ids, change)
+    rows = tuple(CaptureRow.of(capture) for capture in done.captures)
+    rows = rows[: how_many_fit(rows)]
+    hidden = len(done.captures) - len(rows)
     text = paragraphs(
         [
             f"{counted(done.changed, 'capture')} changed:",
-            "\n".join(overview(capture) for capture in done.captures),
+            "\n".join(overview(capture) for capture in done.captures[: len(rows)]),
+            f"{hidden} more, not shown for length: call read_captures to see them." if hidden else None,
             not_found(done.missing),
         ]
     )
-    rows = tuple(CaptureRow.of(capture) for capture in done.captures)
     structured = Updated(captures=rows, changed=done.changed, missing=done.missing or None)
     return Reply(structured, text)
 

@@ -11,6 +11,7 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.projects import DESCRIPTION_CHARS_MAX, Project, ProjectUpdate
 from komorebi_mcp.surface.arguments import LIMIT_DEFAULT, Cursor, Limit
 from komorebi_mcp.surface.rendering import counted, moment, next_page, paragraphs
+from komorebi_mcp.surface.room import page_that_fits
 from komorebi_mcp.surface.tools.record import OVERWRITES, READS, Call, Reply, Result, Tool
 
 Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
@@ -61,7 +62,11 @@ class UpdatedProject(Result):
 
 
 async def _list(call: Call, arguments: ListProjectsArguments) -> Reply:
-    page = await call.app.organize.projects(call.owner, limit=arguments.limit, cursor=arguments.cursor)
+    page = await page_that_fits(
+        lambda limit: call.app.organize.projects(call.owner, limit=limit, cursor=arguments.cursor),
+        ProjectRow.of,
+        limit=arguments.limit,
+    )
     text = paragraphs(
         [
             counted(len(page.items), "project")
