@@ -32,13 +32,26 @@ async def boundary(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> 
     """Middleware that lets no unforeseen exception reach a client as its text."""
     try:
         return await call_next(ctx)
-    except (MCPError, ValidationError):
+    except MCPError:
         raise
+    except ValidationError as error:
+        raise MCPError(code=INVALID_PARAMS, message=_malformed(ctx.method, error)) from None
     except KomorebiError as error:
         raise protocol_error(error) from error
     except Exception as error:
         _log.exception("request.failed", method=ctx.method)
         raise MCPError(code=INTERNAL_ERROR, message=_INTERNAL) from error
+
+
+def _malformed(method: str, error: ValidationError) -> str:
+    """What of a request is not as the protocol has it, where the SDK would only say that something is."""
+    detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = ".".join(str(part) for part in detail["loc"] if part != "params")
+    if not path:
+        return f"The params of {method} are not what the protocol asks for."
+    if detail["type"] == "missing":
+        return f"{method} needs {_shown(path)} in its params."
+    return f"{_shown(path)} in the params of {method} is not what the protocol asks for."
 
 
 def tool_error(error: KomorebiError) -> CallToolResult:
