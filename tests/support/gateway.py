@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import uvicorn
 from mcp.client._memory import InMemoryTransport
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.server import Server
@@ -23,9 +25,12 @@ from mcp_types import (
     TextContent,
     Tool,
 )
+from starlette.types import Receive, Scope, Send
 
+from komorebi_mcp.domain.access import LOCAL
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.surface.gateway import gateway_middleware
+from komorebi_mcp.surface.principal import let_in
 from komorebi_mcp.surface.subscriptions import Subscriptions
 from komorebi_mcp.upstream.caller import Caller
 from komorebi_mcp.upstream.config import load_upstreams
@@ -192,3 +197,23 @@ async def gateway(
         tasks.start_soon(subscriptions.run)
         yield server, opened
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def over_http(server: Server[Any]) -> AsyncIterator[str]:
+    """The URL at which the server is reached, each client in a session of its own."""
+    application = server.streamable_http_app()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        let_in(scope, LOCAL)
+        await application(scope, receive, send)
+
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+    listener = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, [listening])
+            try:
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+            finally:
+                listener.should_exit = True

@@ -1,8 +1,8 @@
 """Clients and upstreams of either era, in every pair and over every transport, reach all of each other."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest
 from mcp import Client
 from mcp.client._memory import InMemoryTransport
 from mcp_types import (
-    CallToolResult,
     CreateMessageResult,
     ElicitResult,
     ErrorData,
@@ -24,27 +23,10 @@ from mcp_types import (
 from pydantic import FileUrl
 
 from komorebi_mcp.upstream.status import Era
-from support.gateway import all_tools, everything, gateway, http_server
+from support.eras import CLIENTS, TRANSPORTS, UPSTREAMS, WAIT_S, text_of, upstream
+from support.gateway import all_tools, gateway
 
 pytestmark = [pytest.mark.process, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
-
-CLIENTS = pytest.mark.parametrize("mode", ["legacy", "auto"], ids=["2025-client", "2026-client"])
-UPSTREAMS = pytest.mark.parametrize("theirs", list(Era), ids=["2025-upstream", "2026-upstream"])
-TRANSPORTS = pytest.mark.parametrize("transport", ["stdio", "http"])
-
-WAIT_S = 15
-"""Starting an upstream on the SDK takes a second or two on a busy machine."""
-
-
-@contextmanager
-def upstream(theirs: Era, transport: str) -> Iterator[dict[str, Any]]:
-    """The entry of an upstream of this era that has everything."""
-    options = ("--era", "handshake" if theirs is Era.HANDSHAKE else "both")
-    if transport == "stdio":
-        yield everything(*options)
-    else:
-        with http_server(*options, script="everything_server.py") as (url, _):
-            yield {"url": url}
 
 
 async def elicit(_ctx: Any, params: Any) -> ElicitResult | ErrorData:
@@ -71,13 +53,6 @@ async def connected(
     ):
         await all_tools(opened)
         yield client
-
-
-def text_of(result: Any) -> str:
-    assert isinstance(result, CallToolResult)
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
 
 
 @CLIENTS

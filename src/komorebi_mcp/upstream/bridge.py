@@ -84,6 +84,7 @@ class Parked:
         Raises:
             UpstreamRefused: There is no such call, or it is another owner's.
         """
+        self._forget_late_ones()
         call = self._calls.get(state)
         if call is None or call.caller.owner != caller.owner or _subject(call.params) != _subject(params):
             raise UpstreamRefused(
@@ -115,10 +116,13 @@ class Parked:
         asked = {key: question.asked for key, question in call.questions.items()}
         return {"resultType": "input_required", "inputRequests": asked, "requestState": state}
 
-    def _make_room(self, owner: str) -> None:
+    def _forget_late_ones(self) -> None:
         for state, call in tuple(self._calls.items()):
             if call.until <= anyio.current_time():
                 del self._calls[state]
+
+    def _make_room(self, owner: str) -> None:
+        self._forget_late_ones()
         ours = [state for state, call in self._calls.items() if call.caller.owner == owner]
         for state in ours[: max(0, len(ours) - PARKED_MAX + 1)]:
             self._calls.pop(state).cancel()

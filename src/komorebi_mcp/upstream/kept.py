@@ -70,7 +70,7 @@ class KeptConnection:
         self._on_change = on_change
         self._on_updated = on_updated
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._seats = Seats(self._open_seat, self._start)
+        self.seats = Seats(self._open_seat, self._start)
         self._following = Following()
         self._first: Caller = NOBODY
         """Whose capabilities the shared connection declares."""
@@ -175,6 +175,8 @@ class KeptConnection:
         for _ in range(2):
             if self._session is not None and self._session.is_open:
                 return self._session
+            if self._session is not None:
+                self._leave(self._session)
             self.want(rest_s=0)
             await self.settled(until=until)
         if self._session is not None and self._session.is_open:
@@ -189,7 +191,7 @@ class KeptConnection:
         """Connects when wanted and again whenever the connection breaks, until `stop`."""
         async with anyio.create_task_group() as self._tasks:
             await self._keep_connected()
-            self._seats.close()
+            self.seats.close()
 
     async def _keep_connected(self) -> None:
         while await self._is_due():

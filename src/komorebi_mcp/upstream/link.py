@@ -90,11 +90,11 @@ class Link(KeptConnection):
     def _sessions_of(self, client: Client) -> list[Session]:
         shared = self._session
         ours = [shared] if shared is not None and shared.client is client else []
-        return ours + self._seats.sessions_of(client)
+        return ours + self.seats.sessions_of(client)
 
     def leave(self, client: Client) -> None:
         """Ends what the upstream keeps for this client, whose session is over."""
-        self._seats.leave(client)
+        self.seats.leave(client)
         if self._first.client is client:
             self._first = NOBODY
         if self._session is not None and self._session.held_by is client:
@@ -131,7 +131,7 @@ class Link(KeptConnection):
     async def _seat(self, caller: Caller, shared: Session) -> AsyncIterator[Session]:
         opened = False
         try:
-            async with self._seats.take(caller, shared, wait_s=CALL_WAIT_S) as session:
+            async with self.seats.take(caller, shared, wait_s=CALL_WAIT_S) as session:
                 opened = True
                 yield session
         except Exception as error:

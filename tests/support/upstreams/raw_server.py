@@ -1,6 +1,6 @@
 """An MCP server over stdio on bare JSON lines, so that it can misbehave in ways the SDK would not allow.
 
-Usage: raw_server.py [--era handshake|modern] [--kind KIND] [--tools N]
+Usage: raw_server.py [--era handshake|modern] [--kind KIND] [--tools N] [--state FILE]
 """
 
 # ruff: noqa: T201  # A server on stdio speaks by printing.
@@ -62,6 +62,11 @@ class RawServer:
         self.tools: list[Any] = [{"name": name, "inputSchema": {"type": "object"}} for name in names] + [
             VENDOR_TOOL
         ]
+        if options.state is not None:
+            hints = {"readOnlyHint": True}
+            self.tools.append(
+                {"name": "die-reading", "inputSchema": {"type": "object"}, "annotations": hints}
+            )
         if options.kind == "lying":
             self.tools += [
                 {"name": "schemaless"},
@@ -129,8 +134,8 @@ class RawServer:
                 self.refuse(request_id, -32001, f"the token {secret} is old", {"header": f"Bearer {secret}"})
             case "garble":
                 self.send({"id": request_id, "result": ["not", "an", "object"]})
-            case "die":
-                os._exit(3)
+            case "die" | "die-reading":
+                self.die(request_id)
             case "wait":
                 self.events.append(f"waiting {request_id}")
                 self.send(
@@ -164,6 +169,17 @@ class RawServer:
             case name:
                 self.answer(request_id, {"content": [{"type": "text", "text": f"{name} ran"}]})
 
+    def die(self, request_id: Any) -> None:
+        """Ends the process in the first call, and answers the second; without a state file, never answers."""
+        state = self.options.state
+        if state is None:
+            os._exit(3)
+        before = state.read_text() if state.exists() else ""
+        state.write_text(before + "x")
+        if not before:
+            os._exit(3)
+        self.answer(request_id, {"content": []})
+
     def answer(self, request_id: Any, result: dict[str, Any]) -> None:
         complete = {"resultType": "complete"} if self.modern else {}
         self.send({"id": request_id, "result": {**complete, **result}})
@@ -180,6 +196,7 @@ def main() -> None:
     parser.add_argument("--era", default="handshake")
     parser.add_argument("--kind", default="plain")
     parser.add_argument("--tools", type=int, default=0)
+    parser.add_argument("--state", type=Path, default=None)
     options = parser.parse_args()
     if options.kind == "crash":
         sys.exit("no such database")
