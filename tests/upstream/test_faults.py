@@ -135,7 +135,7 @@ async def test_a_restarted_http_upstream_is_used_as_if_nothing_had_been(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     params = {"name": "web__add", "arguments": {"a": 1, "b": 2}}
-    with anyio.fail_after(10), http_server(*options) as (url, process):
+    with anyio.fail_after(30), http_server(*options) as (url, process):
         async with upstreams(tmp_path, {"web": {"url": url}}) as opened:
             assert (await opened.call("web__add", params))["structuredContent"] == {"result": 3}
             process.kill()
@@ -167,7 +167,7 @@ async def test_a_definition_no_client_could_read_is_left_out_and_the_rest_stays(
 async def test_a_list_without_end_is_cut(tmp_path: Path) -> None:
     with anyio.fail_after(5):
         async with upstreams(tmp_path, {"endless": raw("--kind", "endless")}) as opened:
-            assert len(await all_tools(opened)) == 13
+            assert len(await all_tools(opened)) == 15
             assert "no end" in (opened.status()[0].last_error or "")
             assert (await ask(opened, "endless__events"))["structuredContent"]["events"] == ["listed"] * 2
 
@@ -300,6 +300,48 @@ async def test_status_tells_of_every_entry_of_the_file(tmp_path: Path) -> None:
             await ask(opened, "up__plain")
             then = opened.status()
     assert [(status.name, status.state) for status in at_first] == [("up", "configured"), ("wrong", "failed")]
-    assert (then[0].state, then[0].era, then[0].tools) == ("ready", "handshake", 13)
+    assert (then[0].state, then[0].era, then[0].tools) == ("ready", "handshake", 15)
     assert then[0].p50_ms is not None
     assert then[1].last_error == 'Its "type" is not known. Use stdio, http or sse.'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["flood", "heap"])
+async def test_an_upstream_that_says_too_much_holds_up_nobody(tmp_path: Path, tool: str) -> None:
+    """200,000 notifications, and a result of 50 MB."""
+    answered: list[float] = []
+    with anyio.fail_after(30):
+        async with gateway(tmp_path, {"wild": raw(), "good": raw()}) as (server, opened):
+            await all_tools(opened)
+            async with raw_client(server, Era.MODERN) as client, anyio.create_task_group() as tasks:
+
+                async def call_the_good_one() -> None:
+                    while True:
+                        began = anyio.current_time()
+                        await call(client, "good__plain")
+                        answered.append(anyio.current_time() - began)
+
+                tasks.start_soon(call_the_good_one)
+                params = {"name": f"wild__{tool}", "arguments": {}}
+                result = await client.request("tools/call", params, timeout_s=30)
+                tasks.cancel_scope.cancel()
+    assert not result.get("isError")
+    # It was answered many times over meanwhile, or at least was not kept for long.
+    assert len(answered) > 5 or max(answered, default=0) < 1
+
+
+async def test_an_upstream_that_stops_reading_costs_its_own_calls_alone(tmp_path: Path) -> None:
+    servers = {"deaf": raw("--kind", "deaf", timeout_s=0.5), "good": raw()}
+    with anyio.fail_after(15):
+        async with gateway(tmp_path, servers) as (server, opened):
+            await all_tools(opened)
+            async with raw_client(server, Era.MODERN) as client, anyio.create_task_group() as tasks:
+                results: list[Any] = []
+
+                async def call_the_deaf_one() -> None:
+                    results.append(await call(client, "deaf__plain", {"text": "x" * 1_000_000}))
+
+                for _ in range(5):
+                    tasks.start_soon(call_the_deaf_one)
+                assert (await call(client, "good__plain"))["content"]
+    assert [result["isError"] for result in results] == [True] * 5

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ PLAIN_NAMES = [
     "garble",
     "ask",
     "events",
+    "flood",
     "grow",
+    "heap",
     "exec/uté all",
 ]
 
@@ -107,6 +110,8 @@ class RawServer:
                 self.refuse(request_id, -32601, "Method not found")
             case "tools/list":
                 self.list(request_id, params)
+                if self.options.kind == "deaf":
+                    time.sleep(60)
             case "tools/call":
                 self.call(request_id, params)
             case "notifications/cancelled":
@@ -134,6 +139,15 @@ class RawServer:
                 self.refuse(request_id, -32001, f"the token {secret} is old", {"header": f"Bearer {secret}"})
             case "garble":
                 self.send({"id": request_id, "result": ["not", "an", "object"]})
+            case "flood":
+                note = {"method": "notifications/message", "params": {"level": "info", "data": "again"}}
+                line = json.dumps({"jsonrpc": "2.0", **note}) + "\n"
+                for _ in range(200):
+                    sys.stdout.write(line * 1000)
+                sys.stdout.flush()
+                self.answer(request_id, {"content": []})
+            case "heap":
+                self.answer(request_id, {"content": [{"type": "text", "text": "x" * 50_000_000}]})
             case "die" | "die-reading":
                 self.die(request_id)
             case "wait":
