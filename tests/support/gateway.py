@@ -189,7 +189,7 @@ async def gateway(
             on_subscriptions_listen=subscriptions.listen,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
         )
-        aggregate = Aggregate(opened)
+        aggregate = Aggregate(opened, expose="tools")
         middleware = gateway_middleware(aggregate, {"own"}, server_info=server.server_info_stamp)
         server.middleware.extend([subscriptions, middleware])
         opened.on_change(subscriptions.tell_of_lists)
