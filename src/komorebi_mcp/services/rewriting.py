@@ -78,7 +78,7 @@ class Rewriting:
                 written = await self._ask(owner, work, making, node)
             except ModelFailed as error:
                 # It keeps the hash of what was made without the model, so that it is asked when next due.
-                _log.warning("node.without_model", level=node.place.level, reason=str(error))
+                _log.info("node.without_model", level=node.place.level, reason=str(error))
                 return
             self._answers[made_from] = written
             while len(self._answers) > _REMEMBERED_MAX:
