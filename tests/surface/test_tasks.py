@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +207,28 @@ async def initialize_with_tasks(client: Client) -> None:
         "clientInfo": {"name": sys.argv[0], "version": "1"},
     }
     await ask(client, "initialize", **params)
+
+
+@pytest.mark.process
+async def test_a_modern_client_that_listens_to_a_task_is_told_of_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("komorebi_mcp.surface.tasks.PATIENCE_S", 0)
+    async with opened(tmp_path, MODERN, upstream=raw()) as (client, _), anyio.create_task_group() as tasks:
+        heard = Heard()
+        client.session._dispatcher._on_notify_intercept = heard.note  # type: ignore[attr-defined]
+        task_id = (await begin(client, "up__wait"))["taskId"]
+        wanted = {"taskIds": [task_id, "no such task"]}
+        tasks.start_soon(partial(ask, client, "subscriptions/listen", notifications=wanted))
+        acknowledged = await heard.until("notifications/subscriptions/acknowledged")
+        assert acknowledged["notifications"]["taskIds"] == [task_id]
+        await ask(client, "tasks/cancel", taskId=task_id)
+        told = await heard.until("notifications/tasks")
+        assert (told["taskId"], told["status"]) == (task_id, "cancelled")
+        assert "io.modelcontextprotocol/subscriptionId" in told["_meta"]
+        tasks.cancel_scope.cancel()
+
+
+async def test_who_cannot_follow_tasks_cannot_listen_to_them(tmp_path: Path) -> None:
+    async with opened(tmp_path, MODERN, follows=False) as (client, _):
+        assert await refused(client, "subscriptions/listen", notifications={"taskIds": ["x"]}) == -32021

@@ -5,9 +5,9 @@ stop it or hand it an answer. That one renews the task's lease: if it dies, the 
 failed, whoever asks.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.abc
@@ -38,6 +38,13 @@ _log = structlog.get_logger(__name__)
 Work = Callable[["Running", "dict[str, Any] | None"], Awaitable[Outcome]]
 """Given the task and, once it has asked for them, the client's answers by key."""
 Tell = Callable[[Task], Awaitable[None]]
+
+
+class Watching(NamedTuple):
+    """Which tasks are watched, and how to end it."""
+
+    task_ids: list[str]
+    stop: Callable[[], None]
 
 
 class Running:
@@ -108,6 +115,7 @@ class Tasks:
         self._running: dict[str, Running] = {}
         self._begun = anyio.Event()
         self._purged_at = float("-inf")
+        self._watchers: dict[object, tuple[frozenset[tuple[str, str]], Tell]] = {}
 
     async def start(
         self,
@@ -130,7 +138,14 @@ class Tasks:
             raise InvalidInput(
                 f"{UNDER_WAY_MAX} tasks are under way already. Wait for one of them to end, or cancel one."
             )
-        running = Running(self._store, owner, tell)
+
+        async def tell_all(task: Task) -> None:
+            await tell(task)
+            for watched, tell_watcher in tuple(self._watchers.values()):
+                if (owner, task.id) in watched:
+                    await tell_watcher(task)
+
+        running = Running(self._store, owner, tell_all)
         ttl_ms = max(1, min(ttl_ms, TTL_MS_MAX))
         running.scope.deadline = anyio.current_time() + ttl_ms / 1000
         # Begun here, so that the work sees this request's context.
@@ -150,6 +165,19 @@ class Tasks:
         finally:
             running.settled.set()
         return task
+
+    async def watch(self, owner: str, task_ids: Iterable[str], tell: Tell) -> Watching:
+        """Those of the owner's tasks that are there, of which this process now tells, until told to stop.
+
+        Of a task that another process works on nothing is told.
+        """
+        there = []
+        for task_id in task_ids:
+            with suppress(NotFound):
+                there.append((await self.get(owner, task_id)).id)
+        token = object()
+        self._watchers[token] = (frozenset((owner, task_id) for task_id in there), tell)
+        return Watching(there, lambda: self._watchers.pop(token, None) and None)
 
     async def get(self, owner: str, task_id: str) -> Task:
         """The task as of now.

@@ -9,7 +9,6 @@ from mcp_types import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
-    MISSING_REQUIRED_CLIENT_CAPABILITY,
     PaginatedRequestParams,
     RequestParams,
 )
@@ -20,10 +19,10 @@ from komorebi_mcp.app import App
 from komorebi_mcp.surface.pages import PAGE_ITEMS
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.task_shapes import (
-    EXTENSION,
     handshake_result,
     handshake_task,
     modern_detailed_task,
+    must_declare,
 )
 from komorebi_mcp.surface.tasks import HANDSHAKE_VERSION, follows_tasks
 
@@ -96,11 +95,7 @@ def _is_modern(ctx: _Context, task_id: str) -> bool:
         _handshake_only(ctx)
         return False
     if not follows_tasks(ctx):
-        raise MCPError(
-            code=MISSING_REQUIRED_CLIENT_CAPABILITY,
-            message=f"This needs the client capability {EXTENSION}. Declare it with the request.",
-            data={"requiredCapabilities": {"extensions": {EXTENSION: {}}}},
-        )
+        raise must_declare()
     # Proxies route by this header; the SDK checks it for the core methods alone.
     named = ctx.request.headers.get("mcp-name") if ctx.request is not None else None
     if named is not None and named != task_id:

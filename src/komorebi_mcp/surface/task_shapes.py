@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, ErrorData
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, ErrorData
 
 from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
 
@@ -62,6 +62,15 @@ def handshake_result(task: Task) -> dict[str, Any]:
 def related(message: dict[str, Any], task_id: str) -> dict[str, Any]:
     """The params or result, saying which task it belongs to."""
     return {**message, "_meta": {**(message.get("_meta") or {}), RELATED_TASK: {"taskId": task_id}}}
+
+
+def must_declare() -> MCPError:
+    """The answer to a client that did not say that it follows tasks."""
+    return MCPError(
+        code=MISSING_REQUIRED_CLIENT_CAPABILITY,
+        message=f"This needs the client capability {EXTENSION}. Declare it with the request.",
+        data={"requiredCapabilities": {"extensions": {EXTENSION: {}}}},
+    )
 
 
 def failed(error: MCPError) -> Outcome:

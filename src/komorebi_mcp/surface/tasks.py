@@ -21,13 +21,14 @@ from komorebi_mcp.services.tasks import TTL_MS_DEFAULT, Running, Tasks
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.sdk import connection_of, over_channel
-from komorebi_mcp.surface.task_channel import TaskChannel
+from komorebi_mcp.surface.task_channel import ListenChannel, TaskChannel
 from komorebi_mcp.surface.task_shapes import (
     EXTENSION,
     error_of,
     failed,
     handshake_task,
     modern_task,
+    must_declare,
 )
 
 HANDSHAKE_VERSION: Final = "2025-11-25"
@@ -56,6 +57,8 @@ class TaskCalls:
         match ctx.method:
             case "tools/call" if self._is_acceptable(ctx):
                 return await self._call(ctx, call_next)
+            case "subscriptions/listen" if wanted := _watched(ctx.params):
+                return await self._listen(ctx, call_next, wanted)
             case "tools/list" if ctx.protocol_version == HANDSHAKE_VERSION:
                 return self._listed(ctx, await call_next(ctx))
         return await call_next(ctx)
@@ -110,6 +113,18 @@ class TaskCalls:
             raise error_of(started)
         return started.result
 
+    async def _listen(self, ctx: _Context, call_next: CallNext, wanted: list[str]) -> HandlerResult:
+        """Tells of tasks on the stream of a listen request, beside whatever else it asked for."""
+        if not follows_tasks(ctx):
+            raise must_declare()
+        channel = ListenChannel(ctx)
+        watching = await self._tasks.watch(owner_of(ctx), wanted, channel.tell)
+        channel.task_ids = watching.task_ids
+        try:
+            return await call_next(over_channel(ctx, channel))
+        finally:
+            watching.stop()
+
     def _listed(self, ctx: _Context, result: HandlerResult) -> HandlerResult:
         """The list in which upstreams' tools may be tasks too, for clients that know what tasks are."""
         capabilities = ctx.session.client_capabilities
@@ -124,6 +139,12 @@ def follows_tasks(ctx: _Context) -> bool:
     """Whether the client said with this very request that it can follow tasks."""
     capabilities = ctx.session.client_capabilities
     return capabilities is not None and EXTENSION in (capabilities.extensions or {})
+
+
+def _watched(params: Mapping[str, Any] | None) -> list[str]:
+    notifications = (params or {}).get("notifications")
+    asked = notifications.get("taskIds") if isinstance(notifications, dict) else None
+    return [each for each in asked if isinstance(each, str)] if isinstance(asked, list) else []
 
 
 def _is_question(outcome: Outcome) -> bool:
