@@ -11,11 +11,15 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import ClientCapabilities, ClientTasksCapability
 
-from komorebi_mcp.app import open_app
+from komorebi_mcp.app import App, open_app
+from komorebi_mcp.domain.access import ALL_SCOPES, Scope
+from komorebi_mcp.domain.clock import utc_now
+from komorebi_mcp.services.access import Access
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.server import open_server
 from support.connections import ERAS, ask, call
 from support.gateway import raw
+from support.serving import client_of, serving
 from support.task_clients import HANDSHAKE, MODERN, TASKS, begin, opened, until_left
 
 RELATED = "io.modelcontextprotocol/related-task"
@@ -232,3 +236,41 @@ async def test_a_modern_client_that_listens_to_a_task_is_told_of_its_end(
 async def test_who_cannot_follow_tasks_cannot_listen_to_them(tmp_path: Path) -> None:
     async with opened(tmp_path, MODERN, follows=False) as (client, _):
         assert await refused(client, "subscriptions/listen", notifications={"taskIds": ["x"]}) == -32021
+
+
+async def token_for(app: App, owner: str, *scopes: Scope) -> str:
+    secret, _ = await Access(app.store, clock=utc_now).new(owner, scopes or ALL_SCOPES)
+    return secret
+
+
+async def test_nobody_learns_of_anothers_tasks(tmp_path: Path) -> None:
+    async with serving(tmp_path, auth="required") as (url, app):
+        alice, bob = await token_for(app, "alice"), await token_for(app, "bob")
+        async with (
+            client_of(url, alice, mode=HANDSHAKE) as hers,
+            client_of(url, bob, mode=HANDSHAKE) as his,
+        ):
+            await call(hers, "capture", content="We decided to ship on Friday.", project="Ship")
+            task_id = (await begin(hers, "summarize", project="Ship"))["taskId"]
+            await ask(hers, "tasks/result", taskId=task_id)
+            unknown = "0192d4e8-0000-7000-8000-000000000000"
+            for method in ("tasks/get", "tasks/result", "tasks/cancel"):
+                answers = []
+                for each in (task_id, unknown):
+                    with pytest.raises(MCPError) as caught:
+                        await ask(his, method, taskId=each)
+                    answers.append(caught.value.error)
+                assert answers[0] == answers[1]
+            assert (await ask(his, "tasks/list"))["tasks"] == []
+            assert (await ask(hers, "tasks/get", taskId=task_id))["status"] == "completed"
+
+
+@pytest.mark.process
+async def test_a_token_that_cannot_read_gets_results_and_no_tasks(tmp_path: Path) -> None:
+    (tmp_path / "upstreams.json").write_text(json.dumps({"mcpServers": {"up": raw()}}))
+    async with serving(tmp_path, auth="required") as (url, app):
+        secret = await token_for(app, "alice", Scope.UPSTREAM)
+        async with client_of(url, secret, mode=HANDSHAKE) as client:
+            assert await refused(client, "tools/call", name="up__plain", arguments={}, task={}) == -32600
+            result = await ask(client, "tools/call", name="up__plain", arguments={})
+            assert result["content"][0]["text"] == "plain ran"

@@ -11,15 +11,16 @@ from typing import Any, Final
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, EmptyResult
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, EmptyResult
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
 from komorebi_mcp.services.tasks import TTL_MS_DEFAULT, Running, Tasks
-from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.principal import owner_of, principal_of
 from komorebi_mcp.surface.replies import boundary
+from komorebi_mcp.surface.scopes import needed, refusal
 from komorebi_mcp.surface.sdk import connection_of, over_channel
 from komorebi_mcp.surface.task_channel import ListenChannel, TaskChannel
 from komorebi_mcp.surface.task_shapes import (
@@ -84,8 +85,10 @@ class TaskCalls:
                 message = f"{name} cannot be run as a task. Repeat the call without task."
                 raise MCPError(code=METHOD_NOT_FOUND, message=message)
             if can_be:
+                if not _may_read_tasks(ctx):
+                    raise MCPError(code=INVALID_REQUEST, message=refusal(needed("tasks/get", None)))
                 return {"task": handshake_task(await self._start(plain, call_next, ttl_ms=asked.get("ttl")))}
-        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and can_be and follows_tasks(ctx):
+        if can_be and follows_tasks(ctx) and _may_read_tasks(ctx):
             return await self._offer(plain, call_next, is_own=is_own)
         return await call_next(plain)
 
@@ -136,9 +139,15 @@ class TaskCalls:
 
 
 def follows_tasks(ctx: _Context) -> bool:
-    """Whether the client said with this very request that it can follow tasks."""
+    """Whether the client is of the modern era, and said with this request that it can follow tasks."""
     capabilities = ctx.session.client_capabilities
-    return capabilities is not None and EXTENSION in (capabilities.extensions or {})
+    is_modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+    return is_modern and capabilities is not None and EXTENSION in (capabilities.extensions or {})
+
+
+def _may_read_tasks(ctx: _Context) -> bool:
+    """Whether whoever calls may ask for the result later: a token can be good for the call alone."""
+    return needed("tasks/get", None) <= principal_of(ctx).scopes
 
 
 def _watched(params: Mapping[str, Any] | None) -> list[str]:
