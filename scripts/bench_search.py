@@ -27,7 +27,7 @@ from sqlalchemy import Engine, make_url, update
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Enrichment, Kind, Status
 from komorebi_mcp.domain.clock import utc_now
 from komorebi_mcp.services.find import Find
-from komorebi_mcp.storage import index, intake, postgres, sqlite
+from komorebi_mcp.storage import index, intake, postgres, scopes, sqlite
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.migrate import migrate
 from komorebi_mcp.storage.owned import Rows
@@ -126,7 +126,7 @@ def fill(url: str, size: int, *, seed: int, progress: Callable[[int], None]) -> 
                     index.put(
                         rows,
                         [
-                            (seqs[receipt.id], named[item.project or ""], _indexed(item))
+                            _entry(item, seqs[receipt.id], named[item.project or ""])
                             for receipt, item in zip(receipts, batch, strict=True)
                         ],
                     )
@@ -138,9 +138,17 @@ def fill(url: str, size: int, *, seed: int, progress: Callable[[int], None]) -> 
     return indexing_s / size * 1e3
 
 
-def _indexed(item: CaptureCreate) -> Enrichment:
+def _entry(item: CaptureCreate, seq: int, project_id: int) -> index.Entry:
     filed_under = " ".join((item.title or "", item.source or "", item.project or "", *item.tags))
-    return Enrichment(title="", tokens=1, terms=terms(item.content), meta_terms=terms(filed_under))
+    scope = scopes.scope(
+        OWNER,
+        project_id=project_id,
+        kind=item.kind.value,
+        tags=item.tags,
+        created_at=item.created_at or BEGIN,
+    )
+    found = Enrichment(title="", tokens=1, terms=terms(item.content), meta_terms=terms(filed_under))
+    return index.Entry(seq, scope, found)
 
 
 class Asked(NamedTuple):

@@ -118,7 +118,9 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                 await captures.versions([receipt.id])
                 await captures.overviews([receipt.id])
                 for query in ("word", "absent"):
-                    await captures.search(parse_query(query), CaptureFilter(project="p"))
+                    where = CaptureFilter(project="p", tags=("t",), since=now, until=now)
+                    for filtered in (CaptureFilter(), where):
+                        await captures.search(parse_query(query), filtered)
                 await captures.passages([receipt.id])
                 assert [each async for each in captures.walk(CaptureFilter())]
                 await captures.update([receipt.id], CaptureUpdate(content="new", project="q"))
@@ -175,7 +177,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: PL
                 if re.match(r"SELECT|UPDATE|DELETE", statement):
                     rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
                     plans += [(tuple(row)[3], statement) for row in rows]
-    in_order = re.compile(r"ORDER BY|max\(captures\.seq\)")
+    in_order = re.compile(r"ORDER BY|(min|max)\(captures\.(seq|created_at)\)")
     # An index used for the owner alone reads all of an owner, which only a list in its order may do.
     scans = [
         (plan, statement)

@@ -1,10 +1,12 @@
 """Full-text search, the same on both databases."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Enrichment, Status
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Enrichment, Kind, Status
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.storage import matching, readings, search_postgres, search_sqlite, wording
@@ -193,6 +195,50 @@ async def test_search_obeys_filters_and_folds_copies(
         assert await _found(store, "lantern", archived) == ["A1"]
         # The scope in the index is not itself searched.
         assert await _found(store, SearchQuery(terms=("p0", "p1", "p2"))) == []
+
+
+async def test_filters_hold_through_changes_of_what_they_ask_for(store_url: str, clock: StillClock) -> None:
+    """The index has tokens of its own for these, which must never leave out what the rows say fits."""
+    start = clock()
+    async with open_store(store_url, clock=clock) as store:
+        made = [
+            CaptureCreate(
+                title=f"T{n}",
+                content=f"lantern {n}",
+                kind=Kind.NOTE if n % 2 else Kind.CODE,
+                tags=("even",) if n % 2 == 0 else ("odd", "o'ne"),
+                project="a" if n < 3 else None,
+                created_at=start - timedelta(days=40 * n),
+            )
+            for n in range(6)
+        ]
+        ids = await _add(store, *made)
+        await _index(store)
+
+        async def found(**fields: Any) -> str:
+            return " ".join(sorted(await _found(store, "lantern", CaptureFilter(**fields))))
+
+        assert await found(kinds=(Kind.CODE,)) == "T0 T2 T4"
+        assert await found(kinds=(Kind.CODE, Kind.NOTE), project="a") == "T0 T1 T2"
+        assert await found(tags=("odd", "o'ne")) == "T1 T3 T5"
+        assert await found(tags=("odd", "even")) == ""
+        assert await found(since=start - timedelta(days=80)) == "T0 T1 T2"
+        assert await found(until=start - timedelta(days=80)) == "T3 T4 T5"
+        assert await found(since=start - timedelta(days=130), until=start - timedelta(days=39)) == "T1 T2 T3"
+        assert await found(since=start - timedelta(days=39), until=start - timedelta(days=1)) == ""
+        assert await found(since=start + timedelta(days=400)) == ""
+        assert await found(since=start - timedelta(days=9_000)) == "T0 T1 T2 T3 T4 T5"
+        async with store.write(ME) as transaction:
+            update = transaction.captures.update
+            await update(ids[:1], CaptureUpdate(kind=Kind.NOTE))
+            await update(ids[1:2], CaptureUpdate(add_tags=("even",), remove_tags=("odd",)))
+            await update(ids[2:3], CaptureUpdate(project="b"))
+        for _ in range(2):
+            assert await found(kinds=(Kind.CODE,)) == "T2 T4"
+            assert await found(tags=("even",)) == "T0 T1 T2 T4"
+            assert await found(tags=("odd",)) == "T3 T5"
+            assert await found(project="b", tags=("even",)) == "T2"
+            await _index(store)
 
 
 async def test_pages_of_hits_are_all_different_and_in_order(store_url: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Column, case, literal
 
 from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Status
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.storage import findings, index, leaves
+from komorebi_mcp.storage import findings, leaves, scopes
 from komorebi_mcp.storage.duplicates import fingerprint, settle
 from komorebi_mcp.storage.intake import ensure_projects, provisional_title, touch_projects
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical
@@ -41,11 +41,12 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
     if change.project is not None:
         values["project_id"] = ensure_projects(rows, [change.project])[change.project]
         touched.add(values["project_id"])
-        index.move(rows, seqs, values["project_id"])
     if change.content is not None:
         findings.drop(rows, seqs)
     for some in batches(seqs):
         rows.run(rows.update(captures).where(among(captures.c.seq, some)).values(values))
+    if change.content is None and (change.project or change.kind or change.add_tags or change.remove_tags):
+        scopes.rescope(rows, seqs)
     if change.status is Status.COMPACTED:
         # Said by hand; the summary that covers it is still to be made.
         for project_id, held in _by_project(found, values).items():

@@ -34,8 +34,12 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
     if where.ids:
         conditions.append(row.id.in_(canonical(where.ids)))
     for tag in where.tags:
-        tagged = rows.select(capture_tags.c.seq, of=capture_tags).where(equals(capture_tags.c.tag, tag))
-        conditions.append(row.seq.in_(tagged))
+        tagged = capture_tags.alias()
+        # Asked of each row, since the list of all captures with a frequent tag is long.
+        holds = select(tagged.c.seq).where(
+            rows.mine(tagged), tagged.c.seq == row.seq, equals(tagged.c.tag, tag)
+        )
+        conditions.append(exists(holds))
     return and_(*conditions)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from komorebi_mcp.domain.captures import Enrichment, Status
 from komorebi_mcp.domain.jobs import Job
-from komorebi_mcp.storage import index, leaves, near
+from komorebi_mcp.storage import index, leaves, near, scopes
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, any_of, batches, of_owner
 from komorebi_mcp.storage.tables import captures, entities
 
@@ -22,6 +22,8 @@ _HELD = (
         captures.c.title_given,
         captures.c.status,
         captures.c.tokens,
+        captures.c.kind,
+        captures.c.created_at,
     )
     .where(of_owner(captures), captures.c.id.in_(any_of("ids")))
     # In one order always: other transactions lock these rows, too.
@@ -51,6 +53,7 @@ class _Held(NamedTuple):
 
     row: AnyRow
     found: Enrichment
+    tags: tuple[str, ...]
 
 
 def store_all(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[str]:
@@ -74,11 +77,11 @@ def store_all(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[st
                 "new_keywords": list(found.keywords),
                 "now": now,
             }
-            for row, found in held
+            for row, found, _ in held
         ],
     )
     _place_imported(rows, held)
-    drop(rows, [row.seq for row, _ in held if row.tokens is not None])
+    drop(rows, [row.seq for row, *_ in held if row.tokens is not None])
     rows.insert(
         entities,
         [
@@ -90,13 +93,13 @@ def store_all(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[st
                 "start": entity.start,
                 "end": entity.end,
             }
-            for row, found in held
+            for row, found, _ in held
             for position, entity in enumerate(found.entities)
         ],
     )
-    index.put(rows, [(row.seq, row.project_id, found) for row, found in held])
-    near.put(rows, [(row.seq, found.signature) for row, found in held if found.signature is not None])
-    return [row.id for row, _ in held]
+    index.put(rows, [_entry(rows.owner, each) for each in held])
+    near.put(rows, [(row.seq, found.signature) for row, found, _ in held if found.signature is not None])
+    return [row.id for row, *_ in held]
 
 
 def drop(rows: Rows, seqs: Sequence[int]) -> None:
@@ -107,21 +110,30 @@ def drop(rows: Rows, seqs: Sequence[int]) -> None:
         rows.run(rows.delete(entities).where(among(entities.c.seq, some)))
 
 
+def _entry(owner: str, held: _Held) -> index.Entry:
+    row = held.row
+    scope = scopes.scope(
+        owner, project_id=row.project_id, kind=row.kind, tags=held.tags, created_at=row.created_at
+    )
+    return index.Entry(row.seq, scope, held.found)
+
+
 def _still_held(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[_Held]:
-    by_id = {(job.capture.id, job.lease): found for job, found in finished}
+    # A change of tags would have taken the lease away.
+    by_id = {(job.capture.id, job.lease): (found, job.capture.tags) for job, found in finished}
     held: list[_Held] = []
     for some in batches(dict.fromkeys(capture_id for capture_id, _ in by_id)):
         for row in rows.run_ready(_HELD, ids=some):
             found = by_id.get((row.id, row.lease))
             if found is not None:
-                held.append(_Held(row, found))
+                held.append(_Held(row, *found))
     return held
 
 
 def _place_imported(rows: Rows, held: Sequence[_Held]) -> None:
     """Captures imported as covered by a summary get their place under one that is still to be made here."""
     placed: dict[int, list[int]] = {}
-    for row, _ in held:
+    for row, *_ in held:
         if row.status == Status.COMPACTED and row.tokens is None and row.project_id is not None:
             placed.setdefault(row.project_id, []).append(row.seq)
     for project_id, seqs in placed.items():

@@ -1,9 +1,8 @@
 """Rows of the full-text index."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from komorebi_mcp.domain.captures import Enrichment
 from komorebi_mcp.storage.owned import Rows, among, batches
@@ -20,52 +19,40 @@ _POSITION_MAX = 16_383
 """PostgreSQL's limits of positions kept for one lexeme, and of a position's value."""
 
 
-def scope(owner: str, project_id: int | None) -> str:
-    """The tokens by which SQLite's index tells owners and projects apart."""
-    return f"{owner_token(owner)} {project_token(project_id)}"
+class Entry(NamedTuple):
+    """A capture to be found."""
+
+    seq: int
+    scope: str
+    """As `scopes.scope` makes it."""
+    found: Enrichment
 
 
-def owner_token(owner: str) -> str:
-    return "o" + hashlib.blake2b(owner.encode(), digest_size=8).hexdigest()
-
-
-def project_token(project_id: int | None) -> str:
-    return f"p{project_id or 0}"
-
-
-def put(rows: Rows, found: Iterable[tuple[int, int | None, Enrichment]]) -> None:
-    """Adds captures, each with its project, to the index, where they must not be yet."""
+def put(rows: Rows, entries: Iterable[Entry]) -> None:
+    """Adds captures to the index, where they must not be yet."""
     is_postgres = rows.connection.dialect.name == "postgresql"
-    rows.insert(capture_index, [_entry(rows.owner, *each, with_vector=is_postgres) for each in found])
+    rows.insert(capture_index, [_row(entry, with_vector=is_postgres) for entry in entries])
 
 
-def _entry(
-    owner: str, seq: int, project_id: int | None, found: Enrichment, *, with_vector: bool
-) -> dict[str, Any]:
+def _row(entry: Entry, *, with_vector: bool) -> dict[str, Any]:
+    found = entry.found
     kept, kept_meta = capped(found.terms), capped(found.meta_terms)
-    entry = {
-        "seq": seq,
+    row = {
+        "seq": entry.seq,
         "signature": found.signature,
         "terms": " ".join(kept),
         "meta": " ".join(kept_meta),
-        "scope": scope(owner, project_id),
+        "scope": entry.scope,
         "length": len(kept) + len(kept_meta),
         "asks": found.asks,
         "tells_when": found.tells_when,
     }
-    return {**entry, "vector": _vector(kept, kept_meta)} if with_vector else entry
+    return {**row, "vector": _vector(kept, kept_meta)} if with_vector else row
 
 
 def drop(rows: Rows, seqs: Sequence[int]) -> None:
     for some in batches(seqs):
         rows.run(rows.delete(capture_index).where(among(capture_index.c.seq, some)))
-
-
-def move(rows: Rows, seqs: Sequence[int], project_id: int | None) -> None:
-    """Says that the captures belong to another project now."""
-    for some in batches(seqs):
-        changed = rows.update(capture_index).where(among(capture_index.c.seq, some))
-        rows.run(changed.values(scope=scope(rows.owner, project_id)))
 
 
 def capped(terms: Sequence[str]) -> list[str]:

@@ -25,6 +25,9 @@ from komorebi_mcp.storage.wording import Sought, in_query, look_up, spellings, w
 from komorebi_mcp.text.snippets import mark
 from komorebi_mcp.text.terms import TERM_CHARS_MAX
 
+_BESIDE_MAX = 100
+"""Of so many matches those beside them are read, where a filter hides which of these hold a term."""
+
 # Made once: building a statement costs more than running it.
 _NEWEST = select(func.max(captures.c.seq)).where(of_owner(captures))
 _STORED = select(func.count()).select_from(captures).where(of_owner(captures))
@@ -109,9 +112,12 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     waiting, indexed, found = _matches(rows, asked)
     head = nlargest(HEAD_MAX, found)
     read = {match.seq: match.score for match in head if match.seq not in waiting}
-    near = {match.seq + step for match in head for step in range(-REACH, REACH + 1)}.difference(read, waiting)
-    if _is_plain(query, where):
-        # What holds none of the terms lends none.
+    plain = _is_plain(query, where)
+    beside = head if plain else head[:_BESIDE_MAX]
+    near = {match.seq + step for match in beside for step in range(-REACH, REACH + 1)}
+    near.difference_update(read, waiting)
+    if plain:
+        # What holds none of the terms lends none, and all that holds one is here.
         near.intersection_update(match.seq for match in indexed.found)
     heads = waiting | readings.indexed(rows, query, wanted, read)
     around = heads | readings.beside(rows, wanted, near)

@@ -19,17 +19,17 @@ from sqlalchemy import (
 
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.storage.filters import folded
-from komorebi_mcp.storage.index import owner_token, project_token
 from komorebi_mcp.storage.matching import CANDIDATES_MAX, META_WEIGHT, Match, Matches, Wanted
-from komorebi_mcp.storage.owned import Rows, any_of, batches, equals
-from komorebi_mcp.storage.tables import captures, projects
+from komorebi_mcp.storage.owned import Rows, any_of, batches
+from komorebi_mcp.storage.scopes import asked_for, owner_token
+from komorebi_mcp.storage.tables import captures
 
 _search = table("capture_search", column("rowid"))
 _vocabulary = table("capture_vocabulary", column("term"), column("doc"))
 # The table's own name stands for the whole row in MATCH and bm25; scope has no weight.
 _row: ColumnElement[Any] = literal_column("capture_search")
 _DENSE_OF = 1_000
-_DENSE_SHARE = 0.3
+_DENSE_SHARE = 0.5
 """A scope is dense where its newest `_DENSE_OF` captures are at least this share of all since then."""
 
 _score = -func.bm25(_row, 1.0, META_WEIGHT, 0.0, type_=Float)
@@ -98,12 +98,11 @@ def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int
 
 
 def _expression(rows: Rows, wanted: Wanted, where: CaptureFilter, newest_seq: int) -> str:
-    scopes = [owner_token(rows.owner)]
-    if where.project is not None:
-        named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
-        # No project has the number -1.
-        scopes.append(project_token(rows.run(named).scalar() or -1))
-    parts = [f"scope : {_quoted(scope)}" for scope in scopes if not _is_dense(rows, scope, newest_seq)]
+    parts = [
+        f"scope : ({' OR '.join(map(_quoted, tokens))})"
+        for tokens in asked_for(rows, where)
+        if len(tokens) > 1 or not _is_dense(rows, tokens[0], newest_seq)
+    ]
     if wanted.terms:
         parts.append(f"{{terms meta}} : ({' OR '.join(_quoted(term) for term in wanted.terms)})")
     parts += [f"{{terms meta}} : {_quoted(' '.join(phrase))}" for phrase in wanted.phrases]

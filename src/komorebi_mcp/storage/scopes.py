@@ -1,0 +1,121 @@
+"""Tokens by which the full-text index itself keeps owners, projects, kinds, tags and months apart.
+
+Looking at a row of each match costs ten times what the index takes to leave it out. What they say is checked
+again on the rows, so a token may say less than a filter asks.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import bindparam, func, select, update
+
+from komorebi_mcp.domain.captures import CaptureFilter
+from komorebi_mcp.storage.owned import Rows, any_of, batches, equals, of_owner
+from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
+
+_MONTHS_MAX = 36
+"""A longer stretch of time is left to the rows."""
+
+# Made once: building a statement costs more than running it.
+_FILED = select(captures.c.seq, captures.c.project_id, captures.c.kind, captures.c.created_at).where(
+    of_owner(captures), captures.c.seq.in_(any_of("seqs"))
+)
+_TAGGED = select(capture_tags.c.seq, capture_tags.c.tag).where(
+    of_owner(capture_tags), capture_tags.c.seq.in_(any_of("seqs"))
+)
+_RESCOPE = (
+    update(capture_index)
+    .where(of_owner(capture_index), capture_index.c.seq == bindparam("of_seq"))
+    .values(scope=bindparam("new_scope"))
+)
+_FIRST_AND_LAST = select(
+    select(func.min(captures.c.created_at)).where(of_owner(captures)).scalar_subquery(),
+    select(func.max(captures.c.created_at)).where(of_owner(captures)).scalar_subquery(),
+)
+
+
+def scope(owner: str, *, project_id: int | None, kind: str, tags: Iterable[str], created_at: datetime) -> str:
+    """The tokens of a capture, one space apart."""
+    tokens = (owner_token(owner), _project(project_id), _kind(kind), _month(created_at), *map(_tag, tags))
+    return " ".join(tokens)
+
+
+def rescope(rows: Rows, seqs: Sequence[int]) -> None:
+    """Brings the tokens of captures in the index up to date with their rows."""
+    for some in batches(seqs):
+        tags: dict[int, list[str]] = {}
+        for seq, tag in rows.run_ready(_TAGGED, seqs=some):
+            tags.setdefault(seq, []).append(tag)
+        changed = [
+            {
+                "of_seq": row.seq,
+                "new_scope": scope(
+                    rows.owner,
+                    project_id=row.project_id,
+                    kind=row.kind,
+                    tags=tags.get(row.seq, ()),
+                    created_at=row.created_at,
+                ),
+            }
+            for row in rows.run_ready(_FILED, seqs=some)
+        ]
+        if changed:
+            rows.run_ready_for_each(_RESCOPE, changed)
+
+
+def asked_for(rows: Rows, where: CaptureFilter) -> list[list[str]]:
+    """What captures that fit have: of each list, one of its tokens at least."""
+    asked = [[owner_token(rows.owner)]]
+    if where.project is not None:
+        named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
+        # No project has the number -1.
+        asked.append([_project(rows.run(named).scalar() or -1)])
+    if where.kinds:
+        asked.append([_kind(kind) for kind in where.kinds])
+    asked += [[_tag(tag)] for tag in where.tags]
+    if where.since is not None or where.until is not None:
+        asked.append(_months(rows, where))
+    return [tokens for tokens in asked if tokens]
+
+
+def _months(rows: Rows, where: CaptureFilter) -> list[str]:
+    """The months of the filter in which something was captured; none where they are too many to name."""
+    first, last = rows.run_ready(_FIRST_AND_LAST).one()
+    if first is None:
+        return []
+    start = first if where.since is None else max(first, where.since)
+    end = last if where.until is None else min(last, where.until)
+    if start <= first and end >= last:
+        return []
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    numbers = range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
+    if len(numbers) > _MONTHS_MAX:
+        return []
+    # A stretch in which nothing was captured has no month, and is not to mean any.
+    return [f"=m{number // 12}{number % 12 + 1:02}" for number in numbers] or ["=m0"]
+
+
+def owner_token(owner: str) -> str:
+    return f"=o{_short(owner)}"
+
+
+def _project(project_id: int | None) -> str:
+    return f"=p{project_id or 0}"
+
+
+def _kind(kind: str) -> str:
+    return f"=k{kind}"
+
+
+def _tag(tag: str) -> str:
+    return f"=t{_short(tag)}"
+
+
+def _month(created_at: datetime) -> str:
+    moment = created_at.astimezone(UTC)
+    return f"=m{moment.year}{moment.month:02}"
+
+
+def _short(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
