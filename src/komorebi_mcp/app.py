@@ -139,7 +139,7 @@ async def open_app(
             events=events,
             watch=Watch(store, announce=events.publish),
             capture=capture,
-            find=Find(store),
+            find=Find(store, clock=clock, zone=zone),
             complete=Complete(store),
             organize=Organize(store, secrets=settings.secrets, announce=announce),
             summarize=summarize,

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Status
+from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage import matching, readings, search
 from komorebi_mcp.storage.store import Store, open_store
@@ -111,6 +112,70 @@ async def test_a_capture_from_the_source_the_query_names_comes_first(store_url: 
     async with open_store(store_url) as store:
         own, other = (await _store_of(store, *FILLER, *items, indexed=indexed))[-2:]
         assert (await _found(store, "What does Ines Alba think about sailing?"))[:2] == [own, other]
+
+
+async def test_what_came_right_after_a_question_that_matches_is_found_as_its_answer(store_url: str) -> None:
+    talk = [
+        CaptureCreate(content=text, project=project, source=source, tags=tags)
+        for text, project, source, tags in (
+            ("Where did you put the violin?", "house", "Ines", ()),
+            ("Under the stairs, behind the coats.", "house", "Kofi", ("t",)),
+            ("I see.", "house", "Ines", ()),
+            ("Has anybody tuned the violin?", "a", None, ()),
+            ("The bread is in the oven.", "b", None, ()),
+            ("Who plays the violin?", None, None, ()),
+            ("Soup tonight.", None, None, ()),
+        )
+    ]
+    async with open_store(store_url) as store:
+        ids = (await _store_of(store, *FILLER, *talk))[-7:]
+        assert set(await _found(store, "violin")) == {ids[0], ids[1], ids[3], ids[5]}
+        assert await _found(store, "violin", CaptureFilter(tags=("t",))) == []
+        assert set(await _found(store, '"violin"')) == {ids[0], ids[3], ids[5]}
+        assert set(await _found(store, "violin -coats")) == {ids[0], ids[3], ids[5]}
+        async with store.write(ME) as transaction:
+            await transaction.captures.update(ids[1:2], CaptureUpdate(status=Status.ARCHIVED))
+        assert set(await _found(store, "violin")) == {ids[0], ids[3], ids[5]}
+
+
+async def test_what_says_almost_the_same_as_a_better_match_comes_behind_the_others(store_url: str) -> None:
+    said = (
+        "The nightly import of the ledger stopped at row {} since the disk of the backup host was full. "
+        "Somebody has to move the old archives to the cold storage in the cellar before Friday."
+    )
+    items = [CaptureCreate(content=said.format(n), project=f"p{n}") for n in range(3)]
+    other = CaptureCreate(content="The import of the ledger needs a larger disk.", project="x")
+    async with open_store(store_url) as store:
+        *alike, different = (await _store_of(store, *FILLER, *items, other))[-4:]
+        found = await _found(store, "nightly import ledger disk")
+        assert set(found) == {*alike, different}
+        assert found.index(different) <= 1
+
+
+async def test_a_capture_from_the_time_a_query_speaks_of_comes_first(store_url: str, indexed: bool) -> None:
+    def asked(span: tuple[datetime, datetime] | None) -> SearchQuery:
+        return parse_query("ferry timetable").model_copy(update={"span": span})
+
+    day = timedelta(days=1)
+    items = [
+        CaptureCreate(
+            content=f"The ferry number {n} has a new timetable.", project=str(n), created_at=NOON - n * day
+        )
+        for n in range(4)
+    ]
+    async with open_store(store_url) as store:
+        ids = (await _store_of(store, *FILLER, *items, indexed=indexed))[-4:]
+        async with store.read(ME) as transaction:
+            search = transaction.captures.search
+            span = (NOON - 2 * day, NOON - day)
+            first = await search(asked(span), EVERYTHING, limit=1)
+            assert first.items[0].id == ids[2]
+            # A minute later the words mean another minute; the pages still are those of the first one.
+            later = asked((NOON, NOON + day))
+            rest = await search(later, EVERYTHING, cursor=first.next_cursor)
+            assert ids[2] not in {hit.id for hit in rest.items}
+            assert {hit.id for hit in rest.items} == {*ids} - {ids[2]}
+            assert (await search(later, EVERYTHING)).items[0].id == ids[0]
 
 
 async def test_captures_enriched_in_any_order_are_ranked_alike(store_url: str) -> None:

@@ -32,6 +32,19 @@ async def test_a_search_finds_an_enriched_and_a_waiting_capture_alike(tmp_path: 
         assert {hit.id for hit in result.hits} == {*early, *late}
 
 
+async def test_time_words_of_a_query_weigh_and_hide_nothing(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        (old,) = await store(rooms, "The heating of the greenhouse was repaired.")
+        rooms.clock.advance(seconds=86_400)
+        (middle,) = await store(rooms, "The heating of the greenhouse was switched on.")
+        rooms.clock.advance(seconds=86_400)
+        (new,) = await store(rooms, "The heating of the greenhouse is too loud.")
+        await rooms.settle()
+        result = await rooms.find.search(OWNER, "greenhouse heating yesterday", CaptureFilter())
+        assert result.hits[0].id == middle
+        assert {hit.id for hit in result.hits} == {old, middle, new}
+
+
 async def test_a_search_within_a_budget_says_what_it_left_out_and_goes_on_there(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
         ids = await store(rooms, *(f"The quick fox number {n} jumps over the lazy dog." for n in range(12)))

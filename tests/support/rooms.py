@@ -86,7 +86,7 @@ async def open_rooms(
             worker=worker,
             compact=compact,
             events=events,
-            find=Find(store),
+            find=Find(store, clock=clock),
             organize=Organize(store, secrets="redact", announce=announce),
             summarize=Summarize(store, summarizer=summarizer, endpoint=endpoint),
             resume=Resuming(store, clock=clock),

@@ -17,6 +17,8 @@ class SearchQuery(Model):
     """Terms that must not occur, from -words."""
     asks_when: bool = False
     """Captures that tell a time are wanted before others."""
+    span: tuple[datetime, datetime] | None = None
+    """Captures from this stretch of time, its end excluded, are wanted before others."""
 
 
 class Hit(Model):

@@ -1,6 +1,7 @@
 """Find: list, search and read captures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
 
 from komorebi_mcp.domain.captures import (
     Capture,
@@ -11,12 +12,14 @@ from komorebi_mcp.domain.captures import (
     Order,
     PassageSize,
 )
+from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, Related, SearchQuery
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.storage.store import Store, Transaction
 from komorebi_mcp.text.terms import parse_query, terms
+from komorebi_mcp.text.times import time_span
 from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens
 
 READ_TOKENS_DEFAULT = 8_000
@@ -61,11 +64,18 @@ class ReadResult(Model):
     """By the id of a capture that is shown, where asked for; best first."""
 
 
+def _utc() -> tzinfo:
+    return UTC
+
+
 class Find:
     """Reads only."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clock: Clock = utc_now, zone: Callable[[], tzinfo] = _utc) -> None:
+        """`zone` is whose days the time words of a query mean."""
         self._store = store
+        self._clock = clock
+        self._zone = zone
 
     async def page(
         self,
@@ -105,7 +115,8 @@ class Find:
             raise InvalidInput(
                 f"The query is over {QUERY_CHARS_MAX:,} characters. Search for its main words instead."
             )
-        parsed = parse_query(query)
+        span = time_span(query, now=self._clock(), zone=self._zone())
+        parsed = parse_query(query).model_copy(update={"span": span})
         async with self._store.read(owner) as transaction:
             page = await transaction.captures.search(parsed, where, limit=limit, cursor=cursor)
             fitting = len(page.items) if max_tokens is None else _how_many_fit(page.items, max_tokens)

@@ -1,13 +1,14 @@
 """What both databases need to know to match and rank."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import log
 from typing import NamedTuple
 
 CANDIDATES_MAX = 3_000
 """Matches that are ranked: the newest that fit. A query of common words alone would rank half the store."""
 
-HEAD_MAX = 300
+HEAD_MAX = 200
 """The best of them, which `ranking` then puts in their order."""
 
 SATURATION = 1.2
@@ -55,6 +56,7 @@ class Wanted:
     weights: dict[str, float]
     """Of every term that makes the score, those included that by themselves make no match."""
     asks_when: bool = False
+    span: tuple[datetime, datetime] | None = None
 
     def only_rare(self) -> "Wanted":
         return replace(self, terms=self.rare)

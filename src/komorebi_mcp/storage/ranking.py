@@ -12,6 +12,7 @@ from math import log1p
 from typing import NamedTuple
 
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION, Match, Wanted
+from komorebi_mcp.text.likeness import LIKE_MIN, bands, similarity
 
 # Fitted on half of a set of chats and meetings with questions about them, and checked on the other half.
 AROUND_WEIGHT = 0.4
@@ -37,6 +38,14 @@ TELLS_WHEN_WEIGHT = 0.5
 """For a capture with a time in it, where the query asks when."""
 NAMED_WEIGHT = 0.7
 """For a capture whose source the query names."""
+ANSWERS_WEIGHT = 0.3
+"""The words of the capture before, where that is a question."""
+SPAN_WEIGHT = 0.5
+"""For a capture from the stretch of time that the query speaks of."""
+REPEATS_COST = 1.0
+"""For a capture that says almost what a better one says."""
+REPEATS_SEEN = 100
+"""Of so many of the best it is looked at."""
 LENGTH_BONUS = 0.08
 """Times the logarithm of a capture's length, up to `LENGTH_BONUS_MAX`: a nod answers nothing."""
 LENGTH_BONUS_MAX = 4.0
@@ -66,6 +75,7 @@ class Beside(NamedTuple):
     """How often the content has each of the query's terms."""
     length: int
     """In terms, metadata included."""
+    asks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,8 @@ class Reading:
     tells_when: bool
     named: bool
     """The query names its source."""
+    signature: bytes | None = None
+    """Of `text.likeness`."""
     score: float | None = None
     """The database's own, for a text too long to be read here."""
 
@@ -112,7 +124,37 @@ def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading 
         score += STATES_WEIGHT * (not head.asks)
         score += TELLS_WHEN_WEIGHT * (wanted.asks_when and head.tells_when)
         score += NAMED_WEIGHT * head.named
+        score += SPAN_WEIGHT * (wanted.span is not None and _is_within(head.place.created_at, wanted.span))
+        if (question := _question(head, around)) is not None:
+            score += ANSWERS_WEIGHT * _bm25(wanted, question.counts, question.length, SATURATION) / best
         matches.append(Match(score, head.seq))
+    return _with_repeats_behind(sorted(matches, reverse=True), {head.seq: head for head in heads})
+
+
+def _is_within(moment: datetime, span: tuple[datetime, datetime]) -> bool:
+    return span[0] <= moment < span[1]
+
+
+def _question(head: Reading, around: Mapping[int, Reading | Beside]) -> Reading | Beside | None:
+    """The question that was asked right before."""
+    before = around.get(head.seq - 1)
+    return before if before and before.asks and same_session(head.place, before.place) else None
+
+
+def _with_repeats_behind(ranked: Sequence[Match], readings: Mapping[int, Reading]) -> list[Match]:
+    """The matches, those that say almost the same as a better one moved back."""
+    matches = list(ranked)
+    told: dict[int, list[bytes]] = {}
+    for place, match in enumerate(ranked[:REPEATS_SEEN]):
+        signature = readings[match.seq].signature
+        if signature is None:
+            continue
+        held = bands(signature)
+        if any(similarity(signature, other) >= LIKE_MIN for band in held for other in told.get(band, ())):
+            matches[place] = Match(match.score - REPEATS_COST, match.seq)
+            continue
+        for band in held:
+            told.setdefault(band, []).append(signature)
     return sorted(matches, reverse=True)
 
 
@@ -146,7 +188,7 @@ def _near(head: Reading, around: Mapping[int, Reading | Beside]) -> tuple[dict[s
         taken = 0
         for step in range(1, REACH + 1):
             reading = around.get(head.seq + way * step)
-            if reading is None or not _same_session(head.place, reading.place):
+            if reading is None or not same_session(head.place, reading.place):
                 continue
             length += weight * reading.length
             for term, count in reading.counts.items():
@@ -158,7 +200,8 @@ def _near(head: Reading, around: Mapping[int, Reading | Beside]) -> tuple[dict[s
     return counts, length / ((1 + AFTER_WEIGHT) * (1 + FURTHER_WEIGHT))
 
 
-def _same_session(one: Place, other: Place) -> bool:
+def same_session(one: Place, other: Place) -> bool:
+    """Whether two captures near each other belong together."""
     return one[:2] == other[:2] and abs(one.created_at - other.created_at) <= SESSION_GAP
 
 

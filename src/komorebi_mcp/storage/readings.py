@@ -105,13 +105,22 @@ def _has_run(terms: Sequence[str], phrase: Sequence[str]) -> bool:
 
 
 def indexed(
-    rows: Rows, query: SearchQuery, wanted: Wanted, scores: Mapping[int, float]
+    rows: Rows,
+    query: SearchQuery,
+    wanted: Wanted,
+    scores: Mapping[int, float],
+    *,
+    where: CaptureFilter | None = None,
 ) -> dict[int, Reading]:
-    """Readings of captures in the index, by arrival number, of which `scores` has the database's scores."""
+    """Readings of captures in the index, by arrival number, of which `scores` has the database's scores.
+
+    Of those only that fit `where`, if given.
+    """
     named = frozenset((*query.terms, *wanted.weights))
     is_named: dict[str | None, bool] = {}
     found: dict[int, Reading] = {}
-    for seq, place, terms, length, meta, source, is_question, is_timed in _read(rows, scores, whole=True):
+    for seq, place, is_question, terms, length, *rest in _read(rows, scores, whole=True, where=where):
+        meta, source, is_timed, signature = rest
         if source not in is_named:
             is_named[source] = _is_named(source, named)
         found[seq] = Reading(
@@ -123,6 +132,7 @@ def indexed(
             asks=is_question,
             tells_when=is_timed,
             named=is_named[source],
+            signature=signature,
             score=None if terms is not None else scores[seq],
         )
     return found
@@ -131,15 +141,19 @@ def indexed(
 def beside(rows: Rows, wanted: Wanted, seqs: Collection[int]) -> dict[int, Beside]:
     """What captures in the index lend to those beside them; nothing of those that are not there."""
     return {
-        seq: Beside(seq, place, _counts(wanted, (terms or "").split(" ")), length)
-        for seq, place, terms, length in _read(rows, seqs, whole=False)
+        seq: Beside(seq, place, _counts(wanted, (terms or "").split(" ")), length, is_question)
+        for seq, place, is_question, terms, length in _read(rows, seqs, whole=False)
     }
 
 
-def _read(rows: Rows, seqs: Collection[int], *, whole: bool) -> Iterable[Any]:
+def _read(
+    rows: Rows, seqs: Collection[int], *, whole: bool, where: CaptureFilter | None = None
+) -> Iterable[Any]:
     if not seqs:
         return
     statement = _reading(rows.connection.dialect.name, whole=whole)
+    if where is not None:
+        statement = statement.where(folded(rows, where))
     found = rows.run_ready(statement, seqs=numbers(rows, seqs)).all()
     for seq, project_id, title, created_at, *rest in found:
         yield seq, Place(project_id, title, created_at), *rest
@@ -152,10 +166,10 @@ def _reading(dialect: str, *, whole: bool) -> Select[*tuple[Any, ...]]:
     title = case((row.title_given, row.title), else_=null())
     # A longer text would cost more to read than it tells.
     short = row.chars <= READ_CHARS_MAX
-    columns = [row.seq, row.project_id, title, row.created_at, case((short, entry.terms), else_=null())]
-    columns.append(entry.length)
+    columns = [row.seq, row.project_id, title, row.created_at, entry.asks]
+    columns += [case((short, entry.terms), else_=null()), entry.length]
     if whole:
-        columns += [case((short, entry.meta), else_=null()), row.source, entry.asks, entry.tells_when]
+        columns += [case((short, entry.meta), else_=null()), row.source, entry.tells_when, entry.signature]
     return (
         select(*columns)
         .select_from(captures.join(capture_index, entry.seq == row.seq))

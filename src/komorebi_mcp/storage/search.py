@@ -5,8 +5,9 @@ own ranking; `ranking` then puts these in order. Captures still waiting for enri
 terms, here, so that an acknowledged capture is found at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Any
 
@@ -19,7 +20,7 @@ from komorebi_mcp.storage.filters import digest
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
 from komorebi_mcp.storage.owned import Rows, any_of, of_owner
-from komorebi_mcp.storage.ranking import REACH, Reading, rank
+from komorebi_mcp.storage.ranking import REACH, Beside, Reading, rank, same_session
 from komorebi_mcp.storage.tables import captures, projects
 from komorebi_mcp.storage.wording import Sought, in_query, look_up, spellings, weigh
 from komorebi_mcp.text.snippets import mark
@@ -65,13 +66,16 @@ class _Asked:
 
 def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cursor: str | None) -> HitPage:
     """A page of hits, best first, then newest first."""
-    asked = digest(query, where)
+    # A span moves with the clock; later pages take that of the first.
+    asked = digest(query.model_copy(update={"span": None}), where)
     place = None
     if cursor is not None:
-        score, seq, newest_seq, behind_head, sought = rows.cursors.open(
+        score, seq, newest_seq, behind_head, sought, span_s = rows.cursors.open(
             cursor, owner=rows.owner, list_of="search", asked=asked
         )
         place = _Place(newest_seq, tuple(Sought(*each) for each in sought), Match(score, seq), behind_head)
+        span = span_s and tuple(datetime.fromtimestamp(second, UTC) for second in span_s)
+        query = query.model_copy(update={"span": span})
     query = query.model_copy(
         update={
             "terms": tuple(filter(_is_indexable, query.terms)),
@@ -91,7 +95,8 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
     next_cursor = None
     if shown.following is not None:
         last, behind_head = shown.following
-        position = [last.score, last.seq, place.newest_seq, behind_head, place.sought]
+        span_s = query.span and [moment.timestamp() for moment in query.span]
+        position = [last.score, last.seq, place.newest_seq, behind_head, place.sought, span_s]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="search", asked=asked)
     return HitPage(items=_hits(rows, query, shown.matches), next_cursor=next_cursor, capped=shown.capped)
 
@@ -108,20 +113,13 @@ class _Shown:
 
 def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the best matches as `ranking` orders them."""
-    query, wanted, where, place = asked.query, asked.wanted, asked.where, asked.place
+    place = asked.place
     waiting, indexed, found = _matches(rows, asked)
     head = nlargest(HEAD_MAX, found)
-    read = {match.seq: match.score for match in head if match.seq not in waiting}
-    plain = _is_plain(query, where)
-    beside = head if plain else head[:_BESIDE_MAX]
-    near = {match.seq + step for match in beside for step in range(-REACH, REACH + 1)}
-    near.difference_update(read, waiting)
-    if plain:
-        # What holds none of the terms lends none, and all that holds one is here.
-        near.intersection_update(match.seq for match in indexed.found)
-    heads = waiting | readings.indexed(rows, query, wanted, read)
-    around = heads | readings.beside(rows, wanted, near)
-    ranked = rank(wanted, [heads[match.seq] for match in head if match.seq in heads], around)
+    heads = _heads(rows, asked, waiting, head)
+    near = _near(asked, head, indexed).difference(heads)
+    around: dict[int, Reading | Beside] = {**heads, **readings.beside(rows, asked.wanted, near)}
+    ranked = rank(asked.wanted, list(heads.values()), around)
     rest = [match for match in ranked if place.before is None or match < place.before]
     if len(rest) > limit:
         return _Shown(rest[:limit], (rest[limit - 1], False), capped=indexed.capped)
@@ -132,10 +130,52 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
 def _tail(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the matches behind the head, in the database's order. Their scores are below the head's."""
     before = asked.place.before
-    _, indexed, found = _matches(rows, asked)
-    best = nlargest(limit + 1, (match for match in found if before is None or match < before))
-    shown = [Match(-1 / (1 + max(match.score, 0.0)), match.seq) for match in best[:limit]]
+    waiting, indexed, found = _matches(rows, asked)
+    shown_before = _heads(rows, asked, waiting, nlargest(HEAD_MAX, found))
+    behind = (m for m in found if (before is None or m < before) and m.seq not in shown_before)
+    best = nlargest(limit + 1, behind)
+    shown = [Match(-1 - 1 / (1 + max(match.score, 0.0)), match.seq) for match in best[:limit]]
     return _Shown(shown, (best[limit - 1], True) if len(best) > limit else None, capped=indexed.capped)
+
+
+def _heads(
+    rows: Rows, asked: _Asked, waiting: Mapping[int, Reading], head: Sequence[Match]
+) -> dict[int, Reading]:
+    """Readings of the best matches, and of what came right after those that ask: their answers."""
+    query, wanted, where = asked.query, asked.wanted, asked.where
+    scores = {match.seq: match.score for match in head if match.seq not in waiting}
+    heads = readings.indexed(rows, query, wanted, scores)
+    heads |= {match.seq: waiting[match.seq] for match in head if match.seq in waiting}
+    if query.phrases or query.excluded:
+        # An answer has them or has them not by chance.
+        return heads
+    answers = {
+        match.seq + 1: 0.0
+        for match in head
+        if (reading := heads.get(match.seq)) is not None
+        and reading.asks
+        # Without either, nothing says that the two belong together.
+        and (reading.place.project_id is not None or reading.place.title is not None)
+        and match.seq < asked.place.newest_seq
+        and match.seq + 1 not in heads
+    }
+    if not answers:
+        return heads
+    found = readings.indexed(rows, query, wanted, answers, where=where)
+    return heads | {
+        seq: answer for seq, answer in found.items() if same_session(answer.place, heads[seq - 1].place)
+    }
+
+
+def _near(asked: _Asked, head: Sequence[Match], indexed: Matches) -> set[int]:
+    """The captures beside the best matches that may lend these their words."""
+    plain = _is_plain(asked.query, asked.where)
+    beside = head if plain else head[:_BESIDE_MAX]
+    near = {match.seq + step for match in beside for step in range(-REACH, REACH + 1)}
+    if plain:
+        # What holds none of the terms lends none, and all that holds one is here.
+        near.intersection_update(match.seq for match in indexed.found)
+    return near
 
 
 def _matches(rows: Rows, asked: _Asked) -> tuple[dict[int, Reading], Matches, list[Match]]:

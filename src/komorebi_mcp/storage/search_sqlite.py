@@ -9,6 +9,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     column,
+    exists,
     func,
     literal,
     literal_column,
@@ -82,13 +83,12 @@ def _counting(rows: Rows, place: int, term: str) -> Select[*tuple[Any, ...]]:
 def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int) -> Matches:
     """The newest indexed matches, of captures no newer than `newest_seq`."""
     newest = (
-        select(_score, captures.c.seq)
-        .select_from(_search)
-        .join(captures, captures.c.seq == _search.c.rowid)
+        select(_score, _search.c.rowid)
         .where(
             _row.op("MATCH")(_expression(rows, wanted, where, newest_seq)),
             _search.c.rowid <= newest_seq,
-            folded(rows, where),
+            # Not joined: SQLite would begin with the rows of a stretch of time, and ask FTS5 about each.
+            exists(select(captures.c.seq).where(captures.c.seq == _search.c.rowid, folded(rows, where))),
         )
         .order_by(_search.c.rowid.desc())
         .limit(CANDIDATES_MAX + 1)

@@ -125,4 +125,5 @@ def look_up(query: SearchQuery, sought: Sequence[Sought]) -> Wanted:
         excluded=query.excluded,
         weights={each.term: each.weight for each in sought},
         asks_when=query.asks_when,
+        span=query.span,
     )
