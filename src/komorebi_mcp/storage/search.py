@@ -209,8 +209,11 @@ def _start(rows: Rows, query: SearchQuery) -> _Place:
     # Where others store captures too it is not, and a score made with it would tell how many.
     newest_seq = int(rows.run_ready(_NEWEST).scalar() or 0)
     stored = int(rows.run_ready(_STORED).scalar_one()) if rows.has_others() else newest_seq
-    frequencies = _dialect(rows).frequencies(rows, in_query(query))
-    meant = {term: _dialect(rows).known(rows, ways) for term, ways in spellings(query, frequencies).items()}
+    dialect = _dialect(rows)
+    frequencies = dialect.frequencies(rows, in_query(query), stored=stored)
+    meant = {
+        term: dialect.known(rows, ways, stored=stored) for term, ways in spellings(query, frequencies).items()
+    }
     return _Place(newest_seq, weigh(query, frequencies, meant, stored=stored))
 
 

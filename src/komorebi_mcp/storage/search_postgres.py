@@ -28,8 +28,10 @@ from komorebi_mcp.storage.matching import (
 from komorebi_mcp.storage.owned import Rows
 from komorebi_mcp.storage.tables import capture_index, captures
 
-_FREQUENCY_MAX = 20_000
-"""Counting stops here; beyond it a term is common anyway."""
+_COUNTED_MAX = 2_000
+"""Counting goes so far; PostgreSQL reads a row for each that it counts."""
+_SAMPLE = 2_000
+"""Of how many captures more frequent terms are told."""
 
 _KNOWN_IN = 50
 """How many captures are read to see which of many terms they hold."""
@@ -41,19 +43,36 @@ _OCCURRENCE = 1.64493406685
 _WEIGHTS = cast([0.0, 0.0, META_WEIGHT, 1.0], ARRAY(REAL))
 
 
-def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
-    """How many of the owner's captures hold each term, counted up to a limit."""
+def frequencies(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, int]:
+    """How many of the owner's captures hold each term; of frequent ones as the newest captures let expect."""
     counts = []
     for place, term in enumerate(terms):
         holding = rows.select(capture_index.c.seq, of=capture_index).where(_holds(quoted(term)))
         counts.append(
-            select(literal(place), func.count()).select_from(holding.limit(_FREQUENCY_MAX).subquery())
+            select(literal(place), func.count()).select_from(holding.limit(_COUNTED_MAX).subquery())
         )
-    return {terms[place]: count for place, count in rows.run(union_all(*counts))}
+    found = {terms[place]: count for place, count in rows.run(union_all(*counts))}
+    frequent = [term for term, count in found.items() if count == _COUNTED_MAX]
+    return found | _expected(rows, frequent, stored)
 
 
-def known(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
+def _expected(rows: Rows, terms: Sequence[str], stored: int) -> dict[str, int]:
+    """The frequencies of terms that many captures hold, told from the newest captures."""
+    if not terms:
+        return {}
+    vector = capture_index.c.vector
+    newest = rows.select(vector, of=capture_index).order_by(capture_index.c.seq.desc()).limit(_SAMPLE)
+    read = newest.subquery()
+    counts = [func.count().filter(read.c.vector.bool_op("@@")(_query(quoted(term)))) for term in terms]
+    sampled, *held = rows.run(select(func.count(), *counts).select_from(read)).one()
+    return {
+        term: max(_COUNTED_MAX, stored * count // sampled) for term, count in zip(terms, held, strict=True)
+    }
+
+
+def known(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, int]:
     """The terms that captures hold, each with how many of the newest captures hold it."""
+    del stored
     holding = rows.select(capture_index.c.terms, of=capture_index).where(
         _holds(" | ".join(quoted(term) for term in terms))
     )

@@ -52,8 +52,9 @@ _NEWEST_IN_SCOPE = (
 )
 
 
-def frequencies(rows: Rows, terms: Sequence[str]) -> dict[str, int]:
+def frequencies(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, int]:
     """How many of the owner's captures hold each term, counted up to a limit where there are other owners."""
+    del stored
     if terms and rows.has_others():
         # The vocabulary is everybody's: a score made with it would tell what others have stored.
         return _frequencies_of_owner(rows, terms)
