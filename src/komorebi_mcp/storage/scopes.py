@@ -65,7 +65,7 @@ def rescope(rows: Rows, seqs: Sequence[int]) -> None:
 
 
 def asked_for(rows: Rows, where: CaptureFilter) -> list[list[str]]:
-    """What captures that fit have: of each list, one of its tokens at least."""
+    """What captures that fit have, months apart: of each list, one of its tokens at least."""
     asked = [[owner_token(rows.owner)]]
     if where.project is not None:
         named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
@@ -74,13 +74,13 @@ def asked_for(rows: Rows, where: CaptureFilter) -> list[list[str]]:
     if where.kinds:
         asked.append([_kind(kind) for kind in where.kinds])
     asked += [[_tag(tag)] for tag in where.tags]
-    if where.since is not None or where.until is not None:
-        asked.append(_months(rows, where))
-    return [tokens for tokens in asked if tokens]
+    return asked
 
 
-def _months(rows: Rows, where: CaptureFilter) -> list[str]:
-    """The months of the filter in which something was captured; none where they are too many to name."""
+def months_asked_for(rows: Rows, where: CaptureFilter) -> list[str]:
+    """The months of which captures that fit have one; none where any will do, or too many to name."""
+    if where.since is None and where.until is None:
+        return []
     first, last = rows.run_ready(_FIRST_AND_LAST).one()
     if first is None:
         return []

@@ -22,7 +22,7 @@ from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.storage.filters import folded
 from komorebi_mcp.storage.matching import CANDIDATES_MAX, META_WEIGHT, Match, Matches, Wanted
 from komorebi_mcp.storage.owned import Rows, any_of, batches
-from komorebi_mcp.storage.scopes import asked_for, owner_token
+from komorebi_mcp.storage.scopes import asked_for, months_asked_for, owner_token
 from komorebi_mcp.storage.tables import captures
 
 _search = table("capture_search", column("rowid"))
@@ -99,11 +99,15 @@ def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int
 
 
 def _expression(rows: Rows, wanted: Wanted, where: CaptureFilter, newest_seq: int) -> str:
-    parts = [
-        f"scope : ({' OR '.join(map(_quoted, tokens))})"
+    scopes = [
+        tokens
         for tokens in asked_for(rows, where)
         if len(tokens) > 1 or not _is_dense(rows, tokens[0], newest_seq)
     ]
+    # Never dense: the newest captures have one month in common, and the others have not.
+    if months := months_asked_for(rows, where):
+        scopes.append(months)
+    parts = [f"scope : ({' OR '.join(map(_quoted, tokens))})" for tokens in scopes]
     if wanted.terms:
         parts.append(f"{{terms meta}} : ({' OR '.join(_quoted(term) for term in wanted.terms)})")
     parts += [f"{{terms meta}} : {_quoted(' '.join(phrase))}" for phrase in wanted.phrases]
