@@ -338,3 +338,50 @@ def test_resume_tells_what_has_changed_since_it_was_last_run(komorebi: Komorebi)
     again = komorebi("resume", "--project", "garden", "--json").json
     assert again["sections"][-1]["items"][0]["sources"] == [asked]
     assert komorebi("resume", "--project", "nowhere").status == 1
+
+
+def test_an_export_is_imported_again_without_loss(
+    komorebi: Komorebi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(
+        komorebi, "We decided to ship.", "--project", "garden", "--tag", "a", "--key", "k", "--title", "T"
+    )
+    capture(komorebi, "loose")
+    there, again = tmp_path / "out.jsonl", tmp_path / "again.jsonl"
+    report = komorebi("export", str(there), "--json").json
+    assert (report["captures"], report["format"]) == (2, "jsonl")
+    assert there.stat().st_mode & 0o077 == 0
+    ended = komorebi("export", str(there))
+    assert (ended.status, "--force" in ended.err) == (1, True)
+    monkeypatch.setenv("KOMOREBI_HOME", str(tmp_path / "other"))
+    assert komorebi("import", str(there), "--wait").status == 0
+    assert komorebi("export", str(again)).out.startswith("2 captures exported to ")
+
+    def rows(file: Path) -> list[dict[str, Any]]:
+        parsed = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [{name: value for name, value in row.items() if name != "status"} for row in parsed]
+
+    assert rows(again) == rows(there)
+
+
+def test_a_vault_is_a_folder_of_markdown_files(komorebi: Komorebi, tmp_path: Path) -> None:
+    capture(komorebi, "We decided to ship.", "--project", "garden")
+    folder = tmp_path / "vault"
+    assert "1 capture exported" in komorebi("export", str(folder), "--format", "vault").out
+    assert [path.suffix for path in (folder / "garden").iterdir()] == [".md", ".md"]
+    assert (folder / "garden" / "_summary.md").exists()
+    assert komorebi("export", str(folder), "--format", "vault").status == 1
+    assert komorebi("export", str(folder), "--format", "vault", "--force").status == 0
+    ended = komorebi("export", str(tmp_path / "no" / "such" / "file"))
+    assert (ended.status, "cannot be written" in ended.err) == (1, True)
+
+
+def test_a_backup_is_a_database_of_its_own(
+    komorebi: Komorebi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = capture(komorebi, "Keep me.")
+    copy = tmp_path / "copy.db"
+    assert komorebi("backup", str(copy), "--json").json["bytes"] == copy.stat().st_size
+    assert komorebi("backup", str(copy)).status == 1
+    monkeypatch.setenv("KOMOREBI_DATABASE_URL", f"sqlite+aiosqlite:///{copy}")
+    assert [each["id"] for each in komorebi("list", "--json").json["captures"]] == [kept]

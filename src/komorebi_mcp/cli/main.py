@@ -14,6 +14,8 @@ COMMANDS: Final[dict[str, str]] = {
     "serve": "komorebi_mcp.cli.serve:serve",
     "capture": "komorebi_mcp.cli.capture:capture",
     "import": "komorebi_mcp.cli.exchange:import_file",
+    "export": "komorebi_mcp.cli.export:export",
+    "backup": "komorebi_mcp.cli.export:backup",
     "list": "komorebi_mcp.cli.find:list_captures",
     "search": "komorebi_mcp.cli.find:search",
     "summarize": "komorebi_mcp.cli.summarize:summarize",

@@ -46,6 +46,14 @@ def steps_shown() -> Iterator[Callable[[int, int, str], Awaitable[None]]]:
         yield show
 
 
+@contextmanager
+def captures_bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """As `bytes_bar`, for captures."""
+    with _bar(what, MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
 async def enriched(app: App) -> None:
     """Returns when nothing waits for the background any more; shows meanwhile how much still does."""
     total = await _waiting(app)

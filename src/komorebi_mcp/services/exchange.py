@@ -201,8 +201,10 @@ class Exchange:
         check(row.content)
         content, redactions = cleaned(row.content, secrets=self._secrets)
         made = CaptureCreate(**{**dict(row), "content": content, "redactions": redactions})
-        # It is enriched anew, and is processed when that is done.
-        status = Status.INBOX if row.status is Status.PROCESSED else row.status
+        # It is enriched anew, and is processed when that is done. No summary here covers it yet, whatever one
+        # did elsewhere; without a project none will, and it stays as it was.
+        anew = row.status is Status.PROCESSED or (row.status is Status.COMPACTED and row.project)
+        status = Status.INBOX if anew else row.status
         key = row.key or (None if row.id else _key_from(given, seen))
         return made.model_copy(update={"status": status, "key": key})
 

@@ -15,14 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.jobs import Job
-from komorebi_mcp.errors import ConfigError, StorageCorrupt
-from komorebi_mcp.storage import findings, intake, postgres, sqlite
+from komorebi_mcp.errors import ConfigError, InvalidInput, StorageCorrupt
+from komorebi_mcp.storage import backup, findings, intake, postgres, sqlite
 from komorebi_mcp.storage.captures import CaptureRepository
 from komorebi_mcp.storage.completions import CompletionRepository
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
 from komorebi_mcp.storage.jobs import JobQueue
 from komorebi_mcp.storage.migrate import migrate
+from komorebi_mcp.storage.outward import OutwardRepository
 from komorebi_mcp.storage.owned import Rows
 from komorebi_mcp.storage.projects import ProjectRepository
 from komorebi_mcp.storage.pyramid import PyramidRepository
@@ -50,6 +51,7 @@ class Transaction:
         self.pyramid = PyramidRepository(session, bind)
         self.completions = CompletionRepository(session, bind)
         self.recall = RecallRepository(session, bind)
+        self.outward = OutwardRepository(session, bind)
         self.tasks = TaskRepository(session, bind)
 
 
@@ -182,6 +184,21 @@ class Store:
         """Deletes the tasks of all owners whose time is over."""
         async with self._session(write=True, owner=None, opening=_nothing) as session:
             await session.run(lambda connection: purge(connection, now=self._clock()))
+
+    async def back_up(self, target: Path, *, copied: Callable[[int, int], None]) -> None:
+        """Writes all there is, of every owner, to a SQLite file of its own; see `backup.copy_database`.
+
+        Raises:
+            InvalidInput: The database is no SQLite file.
+            StorageError: It cannot be read or the copy not written.
+        """
+        if self.dialect != "sqlite":
+            raise InvalidInput(
+                "The database is PostgreSQL, which has a tool for this. "
+                "Run `pg_dump --format=custom --file=FILE DATABASE`, or export to take captures elsewhere."
+            )
+        source = sqlite.database_path(self._engine.url)
+        await to_thread.run_sync(partial(backup.copy_database, source, target, copied=copied))
 
     async def check(self) -> None:
         """Returns when the database answers.
