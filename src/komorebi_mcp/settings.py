@@ -19,6 +19,11 @@ from komorebi_mcp.errors import ConfigError
 _PREFIX = "KOMOREBI_"
 
 
+def default_home() -> Path:
+    """The home where KOMOREBI_HOME names none: the system's folder for a user's data."""
+    return platformdirs.user_data_path("komorebi-mcp", appauthor=False)
+
+
 class Settings(BaseSettings):
     """How this process is to work. A variable beats the file; an unset one has the default given here."""
 
@@ -27,7 +32,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("komorebi-mcp", appauthor=False),
+        default_factory=default_home,
         description="Folder of the database and the configuration.",
     )
     database_url: str = Field(
@@ -160,7 +165,7 @@ def load_settings() -> Settings:
         ConfigError: A value is not one of those allowed; the message names the variable.
     """
     home = os.environ.get(f"{_PREFIX}HOME")
-    folder = Path(home).expanduser() if home else platformdirs.user_data_path("komorebi-mcp", appauthor=False)
+    folder = Path(home).expanduser() if home else default_home()
     try:
         return Settings(_env_file=folder / "komorebi.env")
     except ValidationError as error:

@@ -385,3 +385,31 @@ def test_a_backup_is_a_database_of_its_own(
     assert komorebi("backup", str(copy)).status == 1
     monkeypatch.setenv("KOMOREBI_DATABASE_URL", f"sqlite+aiosqlite:///{copy}")
     assert [each["id"] for each in komorebi("list", "--json").json["captures"]] == [kept]
+
+
+def test_install_enters_the_server_into_a_client_once(komorebi: Komorebi, tmp_path: Path) -> None:
+    file = tmp_path / "client" / "mcp.json"
+    told = komorebi("install", "--client", "vscode", "--file", str(file), "--json").json
+    assert (told["changed"], told["backup"]) == (True, None)
+    (entry,) = json.loads(file.read_text(encoding="utf-8"))["servers"].values()
+    assert entry["args"][-1] == "serve"
+    assert Path(entry["command"]).is_absolute()
+    assert entry["env"] == {"KOMOREBI_HOME": str(tmp_path)}
+    assert "already" in komorebi("install", "--client", "vscode", "--file", str(file)).out
+    shown = komorebi("install", "--client", "vscode", "--print").json
+    assert shown["servers"]["komorebi"] == entry
+    file.write_text("{,}", encoding="utf-8")
+    ended = komorebi("install", "--client", "vscode", "--file", str(file))
+    assert (ended.status, "is not JSON at line 1" in ended.err) == (1, True)
+    assert komorebi("install", "--client", "emacs").status == 2
+
+
+def test_the_demo_leaves_the_store_alone(komorebi: Komorebi, tmp_path: Path) -> None:
+    told = komorebi("demo", "--json").json
+    assert len(told["captured"]) == 11
+    assert told["hits"]
+    assert {source for sentence in told["summary"]["sentences"] for source in sentence["sources"]} <= set(
+        told["captured"]
+    )
+    assert "4  Resumed" in komorebi("demo").out
+    assert not (tmp_path / "komorebi.db").exists()

@@ -1,0 +1,72 @@
+"""`komorebi-mcp install`: this server in a client's configuration."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from komorebi_mcp.cli.options import AsJson
+from komorebi_mcp.cli.session import ready_settings
+from komorebi_mcp.cli.show import as_json, console, line
+from komorebi_mcp.domain.model import Model
+from komorebi_mcp.services.clients import Client, document, entry_for, merged, place_of, write
+from komorebi_mcp.settings import Settings, default_home
+
+
+class InstallReport(Model):
+    """What became of the client's file."""
+
+    client: Client
+    file: str
+    changed: bool
+    """False where it said so already."""
+    backup: str | None
+    """Where the file that was there is kept."""
+
+
+def install(
+    *,
+    client: Annotated[Client, typer.Option(help="The program that is to start the server.")],
+    name: Annotated[str, typer.Option(help="What the client calls the server.")] = "komorebi",
+    file: Annotated[
+        Path | None, typer.Option(help="The client's file, where it is not the usual one.")
+    ] = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Show what to write; write nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Enter this server into a client's configuration; other servers in it stay, and the old file is kept."""
+    entry = entry_for(client, _command(), _environment(ready_settings()))
+    if print_only:
+        as_json(document(client, name, entry))
+        return
+    path = file or place_of(client)
+    change = merged(path, client, name, entry)
+    kept = write(path, change) if change.is_needed else None
+    report = InstallReport(
+        client=client, file=str(path), changed=change.is_needed, backup=None if kept is None else str(kept)
+    )
+    if json:
+        as_json(report)
+        return
+    out = console()
+    if not report.changed:
+        line(out, f"{name} is in {path} already")
+        return
+    line(out, f"{name} entered into {path}", f"; the file as it was is {kept}" if kept else "")
+    line(out, (f"Restart {client.value} to see its tools.", "dim"))
+
+
+def _command() -> list[str]:
+    """How to start this program from anywhere: a client's PATH is often shorter than a terminal's."""
+    for candidate in (sys.argv[0], "komorebi-mcp"):
+        if found := shutil.which(candidate):
+            return [str(Path(found).absolute()), "serve"]
+    return [sys.executable, "-m", "komorebi_mcp.cli.main", "serve"]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What makes the client's server use the same home as this command."""
+    home = settings.home.absolute()
+    return {} if home == default_home().absolute() else {"KOMOREBI_HOME": str(home)}
