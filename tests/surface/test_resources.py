@@ -64,7 +64,7 @@ async def test_the_list_has_the_briefs_of_all_projects_page_by_page(tmp_path: Pa
         assert second.next_cursor is None
         uris = [resource.uri for resource in (*first.resources, *second.resources)]
         assert uris[:2] == ["komorebi://inbox", "komorebi://projects"]
-        assert sorted(uris[2:]) == sorted(f"komorebi://projects/P{number}/brief" for number in range(53))
+        assert sorted(uris[3:]) == sorted(f"komorebi://projects/P{number}/brief" for number in range(53))
 
 
 async def test_every_template_is_listed(tmp_path: Path, mode: str) -> None:

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "resume": "komorebi_mcp.cli.resume:resume",
     "timeline": "komorebi_mcp.cli.timeline:timeline",
     "projects": "komorebi_mcp.cli.projects:projects",
+    "ui": "komorebi_mcp.cli.ui:ui",
     "install": "komorebi_mcp.cli.install:install",
     "demo": "komorebi_mcp.cli.demo:demo",
     "doctor": "komorebi_mcp.cli.doctor:doctor",

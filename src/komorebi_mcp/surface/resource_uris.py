@@ -9,6 +9,7 @@ ROOT: Final = "komorebi://"
 INBOX_URI: Final = f"{ROOT}inbox"
 PROJECTS_URI: Final = f"{ROOT}projects"
 UPSTREAMS_URI: Final = f"{ROOT}upstreams"
+DASHBOARD_URI: Final = "ui://komorebi/dashboard.html"
 
 
 def project_uris(name: str | None) -> tuple[str, ...]:

@@ -23,10 +23,12 @@ from komorebi_mcp.domain.ids import brief_uri, capture_uri, parse_capture_id, su
 from komorebi_mcp.domain.pages import LIMIT_MAX
 from komorebi_mcp.domain.summaries import Summary
 from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
+from komorebi_mcp.surface.dashboard_page import APP_MIME_TYPE
+from komorebi_mcp.surface.dashboard_page import html as page_html
 from komorebi_mcp.surface.pages import PAGE_ITEMS, page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import resource_error
-from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, ROOT, UPSTREAMS_URI
+from komorebi_mcp.surface.resource_uris import DASHBOARD_URI, INBOX_URI, PROJECTS_URI, ROOT, UPSTREAMS_URI
 from komorebi_mcp.surface.room import ROOM_TOKENS, page_that_fits
 from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow, NearRow
 from komorebi_mcp.surface.tools.projects import ChangedProject, ProjectList, ProjectRow
@@ -52,6 +54,14 @@ _FIXED = [
         annotations=Annotations(audience=["user", "assistant"], priority=0.6),
     ),
 ]
+_DASHBOARD = Resource(
+    uri=DASHBOARD_URI,
+    name="dashboard",
+    title="Dashboard",
+    description="What was captured when, as a page for hosts of MCP Apps; the tool timeline shows it.",
+    mime_type=APP_MIME_TYPE,
+    annotations=Annotations(audience=["user"], priority=0.2),
+)
 _UPSTREAMS = Resource(
     uri=UPSTREAMS_URI,
     name="upstreams",
@@ -118,7 +128,7 @@ async def list_resources(
         for project in page.items
         if project.captures
     ]
-    fixed = [*_FIXED, _UPSTREAMS] if ctx.lifespan_context.aggregate.enabled else _FIXED
+    fixed = [*_FIXED, *([_UPSTREAMS] if ctx.lifespan_context.aggregate.enabled else []), _DASHBOARD]
     return ListResourcesResult(
         resources=briefs if cursor else [*fixed, *briefs], next_cursor=page.next_cursor
     )
@@ -136,6 +146,9 @@ async def read_resource(
     ctx: ServerRequestContext[App, Any], params: ReadResourceRequestParams
 ) -> ReadResourceResult:
     uri = params.uri
+    if uri == DASHBOARD_URI:
+        shown = TextResourceContents(uri=uri, mime_type=APP_MIME_TYPE, text=page_html())
+        return ReadResourceResult(contents=[shown])
     try:
         content = await _read(ctx.lifespan_context, owner_of(ctx), uri)
     except KomorebiError as error:

@@ -74,6 +74,8 @@ class Tool(Generic[A]):
     annotations: ToolAnnotations
     run: Callable[[Call, A], Awaitable[Reply | InputRequiredResult]]
     may_be_task: bool = False
+    page_uri: str | None = None
+    """The page that hosts of MCP Apps show its result in."""
     with_upstreams: bool = False
     """Listed only where upstreams are configured."""
     definition: ToolDefinition = field(init=False)
@@ -88,6 +90,7 @@ class Tool(Generic[A]):
             input_schema=input_schema(self.arguments),
             output_schema=None if self.result is None else output_schema(self.result),
             annotations=self.annotations,
+            _meta={"ui": {"resourceUri": self.page_uri}} if self.page_uri else None,
             execution=ToolExecution(task_support="optional") if self.may_be_task else None,
         )
         object.__setattr__(self, "definition", definition)

@@ -10,6 +10,7 @@ from komorebi_mcp.domain.timeline import Timeline as Counted
 from komorebi_mcp.services.timeline import timeline
 from komorebi_mcp.surface.arguments import Since, Until, check_window
 from komorebi_mcp.surface.rendering import counted, paragraphs
+from komorebi_mcp.surface.resource_uris import DASHBOARD_URI
 from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
 
 
@@ -73,4 +74,5 @@ TIMELINE = Tool(
     result=TimelineResult,
     annotations=READS,
     run=_run,
+    page_uri=DASHBOARD_URI,
 )
