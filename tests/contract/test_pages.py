@@ -135,3 +135,37 @@ async def test_a_cursor_is_good_for_its_own_list_only(store_url: str) -> None:
         async with store.read("other") as transaction:
             with pytest.raises(InvalidInput):
                 await transaction.captures.page(CaptureFilter(), cursor=cursor)
+
+
+async def test_a_list_by_tags_comes_page_by_page_in_the_order_of_its_captures(
+    store_url: str, clock: StillClock
+) -> None:
+    async with open_store(store_url, clock=clock) as store:
+        made = [
+            CaptureCreate(
+                content=str(number),
+                tags=("all",) + (("third",) if number % 3 == 0 else ()),
+                created_at=clock() - timedelta(days=number * 7 % 10),
+            )
+            for number in range(10)
+        ]
+        receipts = await store.take_in(ME, [*made, CaptureCreate(content="other", tags=("third",))])
+        async with store.write(ME) as transaction:
+            late = CaptureUpdate(add_tags=("third",))
+            await transaction.captures.update([receipts[5].id], late)
+        # 7n mod 10 days ago: in time, those are 0 3 6 9 2 5 8 1 4 7.
+        newest_first = [receipts[number].id for number in (0, 3, 6, 9, 5)]
+        for tags in (("all", "third"), ("third", "all")):
+            for order, expected in ((Order.NEWEST, newest_first), (Order.OLDEST, newest_first[::-1])):
+                shown: list[str] = []
+                cursor = None
+                async with store.read(ME) as transaction:
+                    while True:
+                        page = await transaction.captures.page(
+                            CaptureFilter(tags=tags), order=order, limit=2, cursor=cursor
+                        )
+                        shown += [capture.id for capture in page.items]
+                        cursor = page.next_cursor
+                        if cursor is None:
+                            break
+                assert shown == expected

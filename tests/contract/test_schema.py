@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from komorebi_mcp.domain.captures import (
     CaptureFilter,
     CaptureUpdate,
     Enrichment,
+    Kind,
     Order,
     Status,
 )
@@ -26,7 +28,7 @@ from komorebi_mcp.storage import migrate
 from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.storage.tables import OWNED, metadata, tokens
 from komorebi_mcp.text.terms import parse_query
-from support.databases import PostgresServer
+from support.databases import PostgresServer, put_sqlite_file
 from support.nodes import a_node
 
 
@@ -112,6 +114,9 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: C9
                         CaptureFilter(project="p", since=now),
                         CaptureFilter(statuses=(Status.INBOX,)),
                         CaptureFilter(tags=("t",)),
+                        CaptureFilter(tags=("t", "absent")),
+                        CaptureFilter(kinds=(Kind.ERROR,)),
+                        CaptureFilter(source="s"),
                     ):
                         await captures.page(where, order=order)
                 await captures.get([receipt.id])
@@ -188,8 +193,50 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: C9
     allowed = re.compile(
         # Counts over time read nothing but the index.
         r"SEARCH captures USING COVERING INDEX ix_(captures_in_time|captures_owner_seq)"
-        r"|SCAN (newest|capture_search VIRTUAL|capture_vocabulary VIRTUAL"
+        r"|SCAN (newest|probed|capture_search VIRTUAL|capture_vocabulary VIRTUAL"
         r"|captures USING (COVERING )?INDEX ix_captures_(due|set_aside|uncovered)"
         r"|leaves USING (COVERING )?INDEX ix_leaves_due)"
     )
     assert sorted(f"{plan}: {statement}" for plan, statement in scans if not allowed.match(plan)) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        (CaptureFilter(), "ix_captures_in_time"),
+        (CaptureFilter(project="p"), "ix_captures_of_project"),
+        (CaptureFilter(statuses=(Status.INBOX,)), "ix_captures_owner_status_created_at_seq"),
+        (CaptureFilter(kinds=(Kind.ERROR,)), "ix_captures_of_kind"),
+        (CaptureFilter(source="s"), "ix_captures_of_source"),
+        (CaptureFilter(tags=("t",)), "ix_capture_tags_tag_owner_created_at_seq"),
+        (CaptureFilter(tags=("t", "u")), "ix_capture_tags_tag_owner_created_at_seq"),
+    ],
+)
+async def test_a_list_reads_its_page_and_no_more(tmp_path: Path, where: CaptureFilter, index: str) -> None:
+    """Each filter has an index in the order of lists, so a page takes no sorting and no looking around."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "snippet" in statement:
+            seen.append((statement, parameters))
+
+    put_sqlite_file(tmp_path / "k.db")
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store:
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            async with store.read("a") as transaction:
+                for order in Order:
+                    await transaction.captures.page(where, order=order)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        for statement, parameters in seen:
+            explain = partial(_plan, statement=statement, parameters=parameters)
+            async with store.look() as queue:
+                plan = await queue._session.run(explain)
+            assert f"INDEX {index} " in plan[0], plan
+            assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN")], plan
+    assert len(seen) == len(Order)
+
+
+def _plan(connection: Connection, *, statement: str, parameters: Any) -> list[str]:
+    return [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]

@@ -23,11 +23,11 @@ from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import HitPage, SearchQuery
 from komorebi_mcp.storage import changes, findings, intake, near, search
 from komorebi_mcp.storage.columns import Instant
-from komorebi_mcp.storage.filters import digest, fitting, folded, grouped
+from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
-from komorebi_mcp.storage.owned import Rows, among, batches, canonical
+from komorebi_mcp.storage.owned import Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.sessions import Session
-from komorebi_mcp.storage.tables import captures
+from komorebi_mcp.storage.tables import capture_tags, captures
 
 _INSTANT = Instant()
 
@@ -206,13 +206,18 @@ def _page(
     rows: Rows, where: CaptureFilter, *, order: Order, limit: int, cursor: str | None
 ) -> Page[CaptureOverview]:
     asked = digest(where, order)
-    row = captures.c
+    statement = rows.select(*OVERVIEW, of=captures).where(folded(rows, where), grouped(rows, where))
+    if where.tags:
+        # Led by the tag, whose rows are in this order: a rare one is not looked for among all captures.
+        row = capture_tags.c
+        tagged = WITH_PROJECT.join(capture_tags, row.seq == captures.c.seq)
+        statement = statement.select_from(tagged).where(
+            rows.mine(capture_tags), equals(row.tag, rarest(rows, where.tags))
+        )
+    else:
+        row = captures.c
+        statement = statement.select_from(WITH_PROJECT)
     place = tuple_(row.created_at, row.seq)
-    statement = (
-        rows.select(*OVERVIEW, of=captures)
-        .select_from(WITH_PROJECT)
-        .where(folded(rows, where), grouped(rows, where))
-    )
     if cursor is not None:
         created_at, seq = rows.cursors.open(cursor, owner=rows.owner, list_of="captures", asked=asked)
         # The cursor holds microseconds, which are what the column holds.

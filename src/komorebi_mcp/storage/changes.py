@@ -35,7 +35,7 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
     seqs = [row.seq for row in found]
     touched = {row.project_id for row in found}
     groups = {(row.project_id, row.fingerprint) for row in found}
-    _change_tags(rows, seqs, add=change.add_tags, remove=change.remove_tags)
+    _change_tags(rows, found, add=change.add_tags, remove=change.remove_tags)
     values = _values(rows, change)
     leaves.mark(rows, seqs)
     if change.project is not None:
@@ -112,10 +112,12 @@ def _values(rows: Rows, change: CaptureUpdate) -> dict[str, Any]:
     return values
 
 
-def _change_tags(rows: Rows, seqs: Sequence[int], *, add: Sequence[str], remove: Sequence[str]) -> None:
+def _change_tags(rows: Rows, found: Sequence[AnyRow], *, add: Sequence[str], remove: Sequence[str]) -> None:
     if not add and not remove:
         return
     tag = capture_tags.c
+    created_at = {row.seq: row.created_at for row in found}
+    seqs = list(created_at)
     present: dict[int, dict[str, int]] = {seq: {} for seq in seqs}
     for some in batches(seqs):
         for seq, name, position in rows.run(
@@ -131,7 +133,10 @@ def _change_tags(rows: Rows, seqs: Sequence[int], *, add: Sequence[str], remove:
                 f"A capture carries at most {TAGS_MAX} tags. Take some away with remove_tags first."
             )
         start = max(kept.values(), default=-1) + 1
-        added += [{"seq": seq, "tag": name, "position": start + place} for place, name in enumerate(fresh)]
+        added += [
+            {"seq": seq, "tag": name, "position": start + place, "created_at": created_at[seq]}
+            for place, name in enumerate(fresh)
+        ]
     if remove:
         for some in batches(seqs):
             rows.run(rows.delete(capture_tags).where(among(tag.seq, some), tag.tag.in_(remove)))
@@ -169,7 +174,7 @@ def _locked(rows: Rows, column: Column[str], values: Sequence[str]) -> list[AnyR
     row = captures.c
     found: list[AnyRow] = []
     for some in batches(values):
-        columns = (row.seq, row.id, row.project_id, row.fingerprint, row.group_id)
+        columns = (row.seq, row.id, row.project_id, row.fingerprint, row.group_id, row.created_at)
         statement = rows.select(*columns, of=captures).where(among(column, some))
         # In one order always: PostgreSQL locks these rows, and the workers' claims lock the same ones.
         found += rows.run(statement.order_by(row.seq).with_for_update())

@@ -1,12 +1,13 @@
 """A `CaptureFilter` as a condition on rows."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select
 from sqlalchemy.sql.selectable import FromClause
 
-from komorebi_mcp.domain.captures import CaptureFilter, Status
+from komorebi_mcp.domain.captures import CaptureFilter, Kind, Status
 from komorebi_mcp.storage.owned import Rows, canonical, equals
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
@@ -25,6 +26,9 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
         conditions.append(row.project_id.is_(None))
     if where.kinds:
         conditions.append(row.kind.in_(where.kinds))
+        if Kind.NOTE not in where.kinds:
+            # Written out: an index of the other kinds is used only where the statement itself says so.
+            conditions.append(row.kind != literal_column(f"'{Kind.NOTE}'"))
     if where.source is not None:
         conditions.append(equals(row.source, where.source))
     if where.since is not None:
@@ -63,6 +67,21 @@ def grouped(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
         )
     )
     return or_(captures.c.group_id.is_(None), ~shown)
+
+
+_TAG_PROBE = 1_000
+
+
+def rarest(rows: Rows, tags: Sequence[str]) -> str:
+    """The tag that the fewest captures carry, as far as a short look tells."""
+
+    def carried(tag: str) -> int:
+        some = rows.select(capture_tags.c.seq, of=capture_tags).where(equals(capture_tags.c.tag, tag))
+        return int(
+            rows.run(select(func.count()).select_from(some.limit(_TAG_PROBE).subquery("probed"))).scalar_one()
+        )
+
+    return tags[0] if len(tags) == 1 else min(tags, key=carried)
 
 
 def digest(*asked: Any) -> str:

@@ -26,7 +26,9 @@ _KNOWN_IDS = _KNOWN.where(captures.c.id.in_(any_of("names")))
 _PROJECT_IDS = select(projects.c.name, projects.c.id).where(
     of_owner(projects), projects.c.name.in_(any_of("names"))
 )
-_NUMBERS = select(captures.c.id, captures.c.seq).where(of_owner(captures), captures.c.id.in_(any_of("ids")))
+_NUMBERS = select(captures.c.id, captures.c.seq, captures.c.created_at).where(
+    of_owner(captures), captures.c.id.in_(any_of("ids"))
+)
 _TOUCH = (
     update(projects)
     .where(of_owner(projects), projects.c.id.in_(any_of("ids")))
@@ -200,8 +202,8 @@ def _insert_tags(rows: Rows, tags: dict[str, Sequence[str]]) -> None:
         rows.insert(
             capture_tags,
             [
-                {"seq": seq, "tag": tag, "position": position}
-                for capture_id, seq in found
+                {"seq": seq, "tag": tag, "position": position, "created_at": created_at}
+                for capture_id, seq, created_at in found
                 for position, tag in enumerate(tags[capture_id])
             ],
         )

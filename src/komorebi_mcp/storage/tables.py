@@ -93,13 +93,15 @@ captures = Table(
     Index(None, "owner", "fingerprint", "project_id"),
     Index(None, "owner", "seq"),
     # These are partial, on `tokens IS NULL`, `due_at IS NOT NULL`, `failure IS NOT NULL`, `group_id IS NOT
-    # NULL`, and on being processed and in a project. Only the migration says so, since naming an option of
-    # PostgreSQL imports its dialect.
+    # NULL`, on being processed and in a project, on `kind <> 'note'` and `source IS NOT NULL`. Only the
+    # migration says so, since naming an option of PostgreSQL imports its dialect.
     Index("ix_captures_unindexed", "owner", "seq"),
     Index("ix_captures_due", "due_at", "seq"),
     Index("ix_captures_set_aside", "seq"),
     Index("ix_captures_passages", "group_id", "group_position"),
     Index("ix_captures_uncovered", "owner", "project_id", "seq"),
+    Index("ix_captures_of_kind", "owner", "kind", "created_at", "seq"),
+    Index("ix_captures_of_source", "owner", "source", "created_at", "seq"),
     sqlite_autoincrement=True,
 )
 
@@ -110,8 +112,10 @@ capture_tags = Table(
     Column("seq", RowNumber, ForeignKey("captures.seq", ondelete="CASCADE"), primary_key=True),
     Column("tag", Text, primary_key=True),
     Column("position", Integer, nullable=False),
+    # The capture's own, which never changes: a list by tag reads its page from the index below.
+    Column("created_at", Instant, nullable=False),
     # Not owner first: SQLite would take it for lookups by seq, and read all of an owner.
-    Index(None, "tag", "owner", "seq"),
+    Index(None, "tag", "owner", "created_at", "seq"),
 )
 
 entities = Table(

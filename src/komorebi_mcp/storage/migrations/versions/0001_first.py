@@ -26,8 +26,10 @@ _STATISTICS = (
     ("captures", "ix_captures_set_aside", "10 1"),
     ("captures", "ix_captures_passages", "100000 200 1"),
     ("captures", "ix_captures_uncovered", "500 500 100 1"),
+    ("captures", "ix_captures_of_kind", "300000 300000 50000 2 1"),
+    ("captures", "ix_captures_of_source", "500000 500000 1000 2 1"),
     ("capture_tags", "sqlite_autoindex_capture_tags_1", "1000000 2 1"),
-    ("capture_tags", "ix_capture_tags_tag_owner_seq", "1000000 10000 10000 1"),
+    ("capture_tags", "ix_capture_tags_tag_owner_created_at_seq", "1000000 10000 10000 2 1"),
     ("entities", "sqlite_autoindex_entities_1", "1000000 10 1"),
     ("capture_index", None, "1000000"),
     ("projects", "sqlite_autoindex_projects_1", "1000 1000 1"),
@@ -137,6 +139,18 @@ def _create_captures() -> None:
     )
     uncovered = "status = 'processed' AND project_id IS NOT NULL"
     _index("captures", "owner", "project_id", "seq", name="ix_captures_uncovered", where=uncovered)
+    _index(
+        "captures", "owner", "kind", "created_at", "seq", name="ix_captures_of_kind", where="kind <> 'note'"
+    )
+    _index(
+        "captures",
+        "owner",
+        "source",
+        "created_at",
+        "seq",
+        name="ix_captures_of_source",
+        where="source IS NOT NULL",
+    )
 
 
 def _create_parts() -> None:
@@ -146,8 +160,9 @@ def _create_parts() -> None:
         _captures_seq(),
         sa.Column("tag", sa.Text, primary_key=True),
         sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
     )
-    _index("capture_tags", "tag", "owner", "seq")
+    _index("capture_tags", "tag", "owner", "created_at", "seq")
     op.create_table(
         "entities",
         _owner(),
