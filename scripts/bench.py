@@ -27,6 +27,12 @@ from rich.console import Console
 from rich.table import Table
 from serving import KOMOREBI, Command, Era, Transport, call, connect_http, connect_stdio, serve_http
 
+from komorebi_mcp.domain.access import LOCAL_OWNER
+from komorebi_mcp.domain.captures import CaptureCreate, Enrichment
+from komorebi_mcp.services.enrich import enrich
+from komorebi_mcp.settings import Settings
+from komorebi_mcp.storage.store import open_store
+
 ECHO: Command = (sys.executable, str(Path(__file__).with_name("bench_echo.py")))
 IN_FLIGHT = 32
 TEXT = (
@@ -34,6 +40,7 @@ TEXT = (
     "we decided to normalise to UTC before parsing, and to log the first ten offenders. "
     "See https://example.org/import/4711 and src/importer.py:212. Follow up on Friday."
 )
+_BATCH = 1_000
 _LEGS: Sequence[tuple[Transport, Era]] = (("stdio", "handshake"), ("stdio", "modern"), ("http", "modern"))
 
 Call = Callable[[str], Awaitable[object]]
@@ -47,10 +54,11 @@ class Size:
     sequential: int
     concurrent: int
     starts: int
+    stored: int
 
 
-FULL = Size(rounds=9, sequential=200, concurrent=640, starts=7)
-QUICK = Size(rounds=3, sequential=60, concurrent=160, starts=3)
+FULL = Size(rounds=9, sequential=200, concurrent=640, starts=7, stored=100_000)
+QUICK = Size(rounds=3, sequential=60, concurrent=160, starts=3, stored=10_000)
 
 
 @dataclass(kw_only=True)
@@ -131,6 +139,46 @@ async def measure(transport: Transport, era: Era, size: Size, echo: Command) -> 
     return Leg(transport=transport, era=era, capture=ours, echo=theirs)
 
 
+async def fill(home: Path, captures: int) -> None:
+    """Stores so many enriched captures in the database of `home`, past the server, which takes longer."""
+    sample: Enrichment | None = None
+    async with open_store(Settings(home=home).database_url) as store:
+        for start in range(0, captures, _BATCH):
+            numbers = range(start, min(start + _BATCH, captures))
+            await store.take_in(LOCAL_OWNER, [CaptureCreate(content=f"{each}: {TEXT}") for each in numbers])
+            async with store.work() as queue:
+                jobs = await queue.claim(limit=_BATCH, lease_s=60)
+            sample = sample or enrich(jobs[0].capture)
+            found = [
+                (job, sample.model_copy(update={"terms": (str(number), *sample.terms)}))
+                for number, job in zip(numbers, jobs, strict=True)
+            ]
+            await store.enrich(LOCAL_OWNER, found)
+
+
+async def measure_stored(size: Size) -> dict[str, Rounds]:
+    """What captures take in a store that is empty and in one that holds much."""
+    texts = (f"{number}. {TEXT}" for number in count())
+    empty, full = Rounds(), Rounds()
+    with tempfile.TemporaryDirectory(prefix="komorebi-bench-") as folder:
+        homes = [Path(folder, name) for name in ("empty", "full")]
+        await fill(homes[1], size.stored)
+        async with (
+            open_client(KOMOREBI, "stdio", "modern", homes[0]) as one,
+            open_client(KOMOREBI, "stdio", "modern", homes[1]) as other,
+        ):
+            turns = [
+                (lambda text: call(one, "capture", content=text), empty),
+                (lambda text: call(other, "capture", content=text), full),
+            ]
+            for call_tool, _ in turns:
+                await one_by_one(call_tool, size.sequential // 2, texts, Rounds())
+            for round_number in range(size.rounds):
+                for call_tool, rounds in turns if round_number % 2 else reversed(turns):
+                    await one_by_one(call_tool, size.sequential, texts, rounds)
+    return {"empty": empty, "full": full}
+
+
 async def start(command: Command) -> tuple[float, float | None]:
     """Seconds from starting the process to the first `tools/list`, and its resident memory in MiB then."""
     with tempfile.TemporaryDirectory(prefix="komorebi-bench-") as home:
@@ -195,6 +243,7 @@ async def bench(size: Size, echo: Command) -> dict[str, Any]:
         "start_s": {name: [seconds for seconds, _ in runs] for name, runs in begun.items()},
         "memory_mib": {name: [mib for _, mib in runs if mib is not None] for name, runs in begun.items()},
         "loaded_memory_mib": await loaded_memory_mib(size.concurrent),
+        "stored": {name: asdict(rounds) for name, rounds in (await measure_stored(size)).items()},
         "legs": [asdict(await measure(transport, era, size, echo)) for transport, era in _LEGS],
     }
 
@@ -208,6 +257,13 @@ def report(found: dict[str, Any], size: Size) -> None:
         out.print(f"start of {name} to the first tools/list: {spread(seconds, 2)} s{resident}")
     if found["loaded_memory_mib"] is not None:
         out.print(f"resident after {size.concurrent} captures: {found['loaded_memory_mib']:.0f} MiB")
+    stored = found["stored"]
+    times = ratios(stored["full"]["p95_ms"], stored["empty"]["p95_ms"])
+    out.print(
+        f"capture p95 with {size.stored:,} stored: {spread(stored['full']['p95_ms'], 2)} ms, "
+        f"in an empty store {spread(stored['empty']['p95_ms'], 2)} ms, ratio {spread(times, 2)}",
+        soft_wrap=True,
+    )
     title = (
         f"{size.rounds} rounds of {size.sequential} calls in turn, {size.concurrent} at {IN_FLIGHT} in flight"
     )
@@ -227,7 +283,7 @@ def report(found: dict[str, Any], size: Size) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures a capture against a bare echo tool.")
-    parser.add_argument("--quick", action="store_true", help="a quarter of a minute instead of two")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and 10,000 stored captures")
     parser.add_argument("--json", action="store_true", help="every round's figures")
     parser.add_argument("--echo-uvloop", action="store_true", help="run the echo on uvloop too")
     options = parser.parse_args()
