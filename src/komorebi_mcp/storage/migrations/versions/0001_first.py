@@ -7,54 +7,10 @@ from alembic import op
 
 from komorebi_mcp.storage.columns import ExactText, Instant, RowNumber, TermVector
 from komorebi_mcp.storage.migrations.first_full_text import FULL_TEXT, TRIGGERS, VOCABULARY
+from komorebi_mcp.storage.migrations.first_statistics import STATISTICS
 
 revision = "0001"
 down_revision = None
-
-# SQLite plans by these counts: rows, then rows per value of each further column of an index. Without them it
-# takes an owner to have ten rows and reads them all, id or not. https://sqlite.org/fileformat2.html#stat1tab
-_STATISTICS = (
-    ("captures", "sqlite_autoindex_captures_1", "1000000 1"),
-    ("captures", "sqlite_autoindex_captures_2", "1000000 1000000 1"),
-    ("captures", "ix_captures_in_time", "1000000 1000000 2 1 1 1 1"),
-    ("captures", "ix_captures_owner_status_created_at_seq", "1000000 1000000 250000 2 1"),
-    ("captures", "ix_captures_of_project", "1000000 1000000 10000 2 1 1 1 1"),
-    ("captures", "ix_captures_owner_fingerprint_project_id", "1000000 1000000 2 1"),
-    ("captures", "ix_captures_owner_seq", "1000000 1000000 1"),
-    ("captures", "ix_captures_unindexed", "500 500 1"),
-    ("captures", "ix_captures_due", "500 2 1"),
-    ("captures", "ix_captures_set_aside", "10 1"),
-    ("captures", "ix_captures_passages", "100000 200 1"),
-    ("captures", "ix_captures_uncovered", "500 500 100 1"),
-    ("captures", "ix_captures_of_kind", "300000 300000 50000 2 1"),
-    ("captures", "ix_captures_of_source", "500000 500000 1000 2 1"),
-    ("capture_tags", "sqlite_autoindex_capture_tags_1", "1000000 2 1"),
-    ("capture_tags", "ix_capture_tags_tag_owner_created_at_seq", "1000000 10000 10000 2 1"),
-    ("entities", "sqlite_autoindex_entities_1", "1000000 10 1"),
-    ("capture_index", None, "1000000"),
-    ("projects", "sqlite_autoindex_projects_1", "1000 1000 1"),
-    ("projects", "ix_projects_owner_archived_updated_at_id", "1000 1000 900 2 1"),
-    ("summaries", "sqlite_autoindex_summaries_1", "100000 1"),
-    ("summaries", "ix_summaries_owner_project_id_whole_seq", "100000 100000 200 100 1"),
-    ("summaries", "sqlite_autoindex_summaries_2", "100000 100000 200 40 1"),
-    ("leaves", "sqlite_autoindex_leaves_1", "1000000 10000 1"),
-    ("leaves", "sqlite_autoindex_leaves_2", "1000000 1 1"),
-    ("leaves", "ix_leaves_due", "500 500 100 1"),
-    ("resumes", "sqlite_autoindex_resumes_1", "100 100 1"),
-    ("summary_sources", "sqlite_autoindex_summary_sources_1", "1000000 10 1"),
-    ("summary_sources", "ix_summary_sources_capture_id_owner", "1000000 2 2"),
-    ("summary_children", "sqlite_autoindex_summary_children_1", "100000 10 1"),
-    ("summary_children", "ix_summary_children_child_id_owner", "100000 1 1"),
-    # Without row numbers, the table is its own index.
-    ("capture_bands", "capture_bands", "8000000 8000000 2 1"),
-    ("tokens", "sqlite_autoindex_tokens_1", "100 1"),
-    ("tokens", "sqlite_autoindex_tokens_2", "100 1"),
-    ("upstream_offers", "sqlite_autoindex_upstream_offers_1", "20 1"),
-    ("upstream_pins", "sqlite_autoindex_upstream_pins_1", "2000 100 90 1"),
-    ("tasks", "sqlite_autoindex_tasks_1", "1000 1"),
-    ("tasks", "ix_tasks_owner_seq", "1000 1000 1"),
-    ("tasks", "ix_tasks_expires_at", "1000 1"),
-)
 
 
 def _captures_seq(*, primary_key: bool = True) -> sa.Column[int]:
@@ -344,7 +300,7 @@ def upgrade() -> None:
         statistics = sa.table("sqlite_stat1", sa.column("tbl"), sa.column("idx"), sa.column("stat"))
         op.execute(sa.delete(statistics))
         op.bulk_insert(
-            statistics, [{"tbl": table, "idx": index, "stat": stat} for table, index, stat in _STATISTICS]
+            statistics, [{"tbl": table, "idx": index, "stat": stat} for table, index, stat in STATISTICS]
         )
         # This connection goes back to the pool, and is to know them too.
         op.execute("ANALYZE sqlite_master")
