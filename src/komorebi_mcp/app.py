@@ -26,6 +26,7 @@ from komorebi_mcp.services.events import Change, Events
 from komorebi_mcp.services.exchange import Exchange
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.issuer import Issuer
+from komorebi_mcp.services.limits import Amounts, Limits
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.passages import Passages
 from komorebi_mcp.services.results import Results
@@ -67,6 +68,7 @@ class App:
     passages: Passages
     exchange: Exchange
     door: Door
+    limits: Limits
     tasks: Tasks
     start_enriching: Callable[[], object]
     """Needed only where the application was opened without."""
@@ -150,6 +152,7 @@ async def open_app(
             passages=passages,
             exchange=Exchange(store, secrets=settings.secrets, announce=announce),
             door=_door(settings, access),
+            limits=Limits(store, _amounts(settings)),
             tasks=tasks,
             start_enriching=enriching.set,
         )
@@ -166,6 +169,15 @@ async def _open_writer(settings: Settings) -> AsyncIterator[Writer | None]:
     key = settings.openai_api_key.get_secret_value()
     async with open_endpoint(settings.openai_base_url, settings.model, key or None) as endpoint:
         yield Writer(f"openai:{settings.model}", endpoint.complete, settings.model_context)
+
+
+def _amounts(settings: Settings) -> Amounts:
+    return Amounts(
+        requests=settings.limit_requests,
+        captures=settings.limit_captures,
+        upstream_calls=settings.limit_upstream_calls,
+        store_mb=settings.limit_store_mb,
+    )
 
 
 def _door(settings: Settings, access: Access) -> Door:

@@ -12,6 +12,7 @@ KomorebiError
 │   ├── UpstreamUnavailable it does not answer, or not in time
 │   │   └── Quarantined     what was asked for changed, and nobody has accepted the change yet
 │   └── UpstreamRefused     it answered with a JSON-RPC error
+├── LimitReached            an owner asks for more than they may; trying again later helps
 ├── ModelFailed             a model did not write what it was asked to; what it cannot do is done without
 └── ConfigError             settings or the upstreams file are wrong
 
@@ -73,6 +74,15 @@ class UpstreamRefused(UpstreamError):
         super().__init__(message)
         self.code = code
         self.data = data
+
+
+class LimitReached(KomorebiError):
+    """An owner asks for more than they may, for now."""
+
+    def __init__(self, message: str, *, retry_s: int) -> None:
+        super().__init__(f"{message} Nothing was done; try again in {retry_s:,} seconds.")
+        self.retry_s = retry_s
+        """When it may be worth trying again, in seconds from now."""
 
 
 class ModelFailed(KomorebiError):

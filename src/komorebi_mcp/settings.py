@@ -118,6 +118,32 @@ class Settings(BaseSettings):
         ),
     )
 
+    limit_requests: int = Field(
+        default=100, ge=0, description="Requests that one owner of a token may have under way; 0 is no limit."
+    )
+    limit_captures: int = Field(
+        default=6_000,
+        ge=0,
+        description="Captures that one owner of a token may make in a minute; 0 is no limit.",
+    )
+    limit_store_mb: int = Field(
+        default=10_000,
+        ge=0,
+        description="Millions of characters that one owner of a token may store; 0 is no limit.",
+    )
+    limit_upstream_calls: int = Field(
+        default=1_200,
+        ge=0,
+        description="Calls of upstream tools that one owner of a token may make in a minute; 0 is no limit.",
+    )
+    worker: Literal["inline", "external"] = Field(
+        default="inline",
+        description=(
+            "Whether a server enriches captures itself, or leaves that to `komorebi-mcp worker`. Nothing is "
+            "enriched with external and no worker."
+        ),
+    )
+
     @field_validator("auth_issuer", "auth_jwks_url", "public_url", mode="after")
     @classmethod
     def _address(cls, value: str) -> str:

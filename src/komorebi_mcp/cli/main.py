@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "upstream trust": "komorebi_mcp.cli.upstream:trust",
     "upstream remove": "komorebi_mcp.cli.upstream:remove",
     "upstream doctor": "komorebi_mcp.cli.upstream:doctor",
+    "worker": "komorebi_mcp.cli.worker:worker",
     "token new": "komorebi_mcp.cli.token:new",
     "token list": "komorebi_mcp.cli.token:list_tokens",
     "token revoke": "komorebi_mcp.cli.token:revoke",

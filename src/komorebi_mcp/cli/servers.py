@@ -39,7 +39,7 @@ def _event_loop() -> dict[str, Any]:
 
 
 async def _stdio(settings: Settings) -> None:
-    async with open_app(settings) as app, open_server(app) as server:
+    async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
         gc.freeze()
         await serve_stdio(server)
 
@@ -48,7 +48,7 @@ async def _http(settings: Settings, host: str, port: int) -> None:
     # Serving over stdio does without the HTTP server.
     from komorebi_mcp.surface.http import serve_http  # noqa: PLC0415
 
-    async with open_app(settings) as app, open_server(app) as server:
+    async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
         gc.freeze()
         await serve_http(server, app, host=host, port=port, on_listening=_announce)
 

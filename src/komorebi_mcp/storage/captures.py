@@ -66,6 +66,10 @@ class CaptureRepository:
         """
         return await self._session.run(lambda connection: near.near(self._bind(connection), ids))
 
+    async def size(self, *, after_seq: int = 0) -> tuple[int, int]:
+        """Characters of all contents and the last arrival number, of what arrived after `after_seq` alone."""
+        return await self._session.run(lambda connection: _size(self._bind(connection), after_seq))
+
     async def versions(self, ids: Sequence[str]) -> dict[str, datetime]:
         """When each of those that exist was last changed, by its id, enrichment included."""
         return await self._session.run(lambda connection: _versions(self._bind(connection), ids))
@@ -192,6 +196,13 @@ def _passages(rows: Rows, ids: Sequence[str]) -> list[PassageSize]:
             for each in rows.run(statement.order_by(row.group_id, row.group_position))
         ]
     return found
+
+
+def _size(rows: Rows, after_seq: int) -> tuple[int, int]:
+    row = captures.c
+    statement = rows.select(func.sum(row.chars), func.max(row.seq), of=captures).where(row.seq > after_seq)
+    chars, newest_seq = rows.run(statement).one()
+    return int(chars or 0), int(newest_seq or after_seq)
 
 
 def _versions(rows: Rows, ids: Sequence[str]) -> dict[str, datetime]:

@@ -12,7 +12,7 @@ from komorebi_mcp.domain.nodes import Waiting
 from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
 from komorebi_mcp.storage.leaves import DUE, PROCESSED
 from komorebi_mcp.storage.sessions import Session
-from komorebi_mcp.storage.tables import captures, leaves
+from komorebi_mcp.storage.tables import captures, leaves, summaries
 
 CLAIM_CHARS_MAX = 1_000_000
 """How much text is claimed at once, the first capture whatever its size: it is all held in memory."""
@@ -88,6 +88,11 @@ class JobQueue:
     async def backlog(self) -> Backlog:
         """How much work there is, that under lease included."""
         return await self._session.run(_backlog)
+
+    async def rejected_sentences(self) -> int:
+        """How many sentences of all summaries that are kept failed grounding."""
+        rejected = select(func.coalesce(func.sum(summaries.c.rejected), 0))
+        return int(await self._session.run(lambda connection: connection.execute(rejected).scalar_one()))
 
     def _release(self, connection: Connection, jobs: Sequence[Job]) -> None:
         row = captures.c

@@ -24,6 +24,7 @@ from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.auth import METADATA_PATH, Authentication, Place, forbidden, metadata
 from komorebi_mcp.surface.bodies import BODY_BYTES_MAX, RPC_METHOD, Bodies
 from komorebi_mcp.surface.listener import bind, listen
+from komorebi_mcp.surface.metrics import metrics
 from komorebi_mcp.surface.principal import whoever_is_in
 from komorebi_mcp.surface.server import KomorebiServer
 
@@ -112,12 +113,16 @@ def _routes(app: App, place: Place) -> list[Route]:
             return JSONResponse({"status": "unavailable", "database": "unavailable"}, status_code=503)
         return JSONResponse({"status": "ready", "database": "ok"})
 
+    async def figures(request: Request) -> Response:
+        return await metrics(request, app)
+
     async def about(request: Request) -> Response:
         return metadata(request, app.door, place)
 
     return [
         Route("/health", health, methods=["GET"]),
         Route("/ready", ready, methods=["GET"]),
+        Route("/metrics", figures, methods=["GET"]),
         Route(METADATA_PATH, about, methods=["GET"]),
         Route(f"{METADATA_PATH}{PATH}", about, methods=["GET"]),
     ]

@@ -17,6 +17,7 @@ from komorebi_mcp.app import App
 from komorebi_mcp.surface.calls import call_tool, list_tools
 from komorebi_mcp.surface.completions import complete
 from komorebi_mcp.surface.gateway import gateway_middleware
+from komorebi_mcp.surface.limits import Limited
 from komorebi_mcp.surface.logs import ClientLogs
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.prompts import get_prompt, list_prompts
@@ -114,6 +115,7 @@ class KomorebiServer(Server[App]):
                 logs,
                 boundary,
                 restrict,
+                Limited(app.limits),
                 subscriptions,
                 TaskCalls(
                     app.tasks,

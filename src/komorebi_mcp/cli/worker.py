@@ -1,0 +1,30 @@
+"""`komorebi-mcp worker`: enrichment without a server."""
+
+import signal
+import sys
+
+import anyio
+
+from komorebi_mcp.app import open_app
+from komorebi_mcp.cli.session import ready_settings
+from komorebi_mcp.settings import Settings
+
+
+def worker() -> None:
+    """Enrich captures and keep summaries up until stopped, beside servers or in their place.
+
+    With `KOMOREBI_WORKER=external` servers leave all of it to workers.
+    """
+    anyio.run(_work, ready_settings())
+
+
+async def _work(settings: Settings) -> None:
+    async with open_app(settings):
+        if sys.platform == "win32":
+            # Ctrl-C raises KeyboardInterrupt there.
+            await anyio.sleep_forever()
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            sys.stderr.write("Working\n")
+            sys.stderr.flush()
+            async for _ in signals:
+                return
