@@ -16,6 +16,7 @@ import structlog
 from komorebi_mcp.domain.captures import Capture, Enrichment
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.domain.spans import span
 from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.storage.store import Store
 
@@ -179,9 +180,10 @@ class Worker:
             await self._fail(job, "the process ended at every attempt")
             return None
         try:
-            if len(job.capture.content) > _INLINE_CHARS_MAX:
-                return await anyio.to_thread.run_sync(self._enrich, job.capture)
-            found = self._enrich(job.capture)
+            with span("enrich", chars=len(job.capture.content), attempt=job.attempt):
+                if len(job.capture.content) > _INLINE_CHARS_MAX:
+                    return await anyio.to_thread.run_sync(self._enrich, job.capture)
+                found = self._enrich(job.capture)
             await anyio.lowlevel.checkpoint()
         except Exception as error:  # noqa: BLE001 - one capture must not end the work on the others.
             _log.exception("worker.enrichment_failed", capture=job.capture.id, attempt=job.attempt)

@@ -12,6 +12,7 @@ import anyio
 import structlog
 
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt
+from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import KomorebiError, StorageError, StorageUnavailable
 from komorebi_mcp.services.admit import SecretsPolicy, admit
 from komorebi_mcp.services.events import Announce, Change
@@ -101,7 +102,8 @@ class CaptureService:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            receipts = await self._store.take_in(batch[0].owner, [waiting.create for waiting in batch])
+            with span("capture", captures=len(batch)):
+                receipts = await self._store.take_in(batch[0].owner, [waiting.create for waiting in batch])
         except KomorebiError as error:
             # The database refused them all alike: it is full, locked or gone.
             for waiting in batch:

@@ -5,6 +5,7 @@ import structlog
 
 from komorebi_mcp.domain.nodes import NodeCreate, Waiting, Work
 from komorebi_mcp.domain.pyramid import Place
+from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.services.nodes import make_nodes
@@ -51,7 +52,9 @@ class Compact:
             work = await transaction.pyramid.take(waiting.project_id, leaves_max=_LEAVES_MAX)
         if work is None:
             return
-        made, gone = await self._make(waiting.owner, work)
+        with span("summary_nodes", leaves=len(work.leaves)) as opened:
+            made, gone = await self._make(waiting.owner, work)
+            opened.set_attribute("komorebi.nodes", len(made))
         async with self._store.write(waiting.owner) as transaction:
             covered = await transaction.pyramid.keep(work, made, gone=gone)
         if covered is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 
+from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import Quarantined, UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.upstream.caller import NOBODY, Caller, Client
 from komorebi_mcp.upstream.catalogue import Entry, quarantined
@@ -113,13 +114,14 @@ class Link(KeptConnection):
         async with self._seat(caller, shared) as session:
             began = anyio.current_time()
             try:
-                result = await session.request(
-                    method,
-                    params,
-                    timeout_s=self.config.timeout_s,
-                    caller=caller,
-                    headers=_headers(session, entry, params),
-                )
+                with span("upstream", upstream=self.config.name, method=method):
+                    result = await session.request(
+                        method,
+                        params,
+                        timeout_s=self.config.timeout_s,
+                        caller=caller,
+                        headers=_headers(session, entry, params),
+                    )
             except SessionExpired:
                 if session is shared:
                     self._leave(session)
