@@ -42,8 +42,8 @@ def upstream(
     monkeypatch.setenv("KOMOREBI_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
 
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["komorebi-mcp", "upstream", *arguments])
+    def run_it(*arguments: str, command: str = "upstream") -> Ended:
+        monkeypatch.setattr(sys, "argv", ["komorebi-mcp", command, *arguments])
         status = 0
         try:
             run()
@@ -54,7 +54,7 @@ def upstream(
         written = capsys.readouterr()
         return Ended(status, written.out, written.err)
 
-    yield command
+    yield run_it
     log_plainly()
 
 
@@ -196,6 +196,15 @@ def test_the_doctor_says_why_a_tool_is_missing(upstream: Upstream, tmp_path: Pat
     ):
         assert said in ended.out
     assert "keeps it out" in upstream("doctor", "files__drop_all").out
+
+
+def test_the_general_doctor_tells_of_a_quarantine(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "upstreams.json").write_text(json.dumps({"mcpServers": {"files": told(tmp_path, READ)}}))
+    assert upstream("test", "files").status == 0
+    offer(tmp_path, EVIL)
+    ended = upstream(command="doctor")
+    assert ended.status == 1
+    assert "changed files__read, which is held back. Run `komorebi-mcp upstream diff files`" in ended.out
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(upstream: Upstream, tmp_path: Path) -> None:

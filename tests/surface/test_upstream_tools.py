@@ -88,6 +88,7 @@ async def test_an_upstream_is_listed_with_what_the_design_says(tmp_path: Path, m
     assert (up["stale"], up["quarantined"], up["last_error"]) == (False, [], None)
     assert up["p50_ms"] > 0
     assert (bad["state"], bad["tools"]) == ("failed", 0)
+    assert bad["last_error"].startswith('upstreams.json, line 1: It has no "command".')
     assert json.loads(read.contents[0].text)["upstreams"][0]["name"] == "up"  # type: ignore[union-attr]
 
 
@@ -123,7 +124,7 @@ async def test_tools_of_one_upstream_are_found_alone(tmp_path: Path, mode: str) 
     async with opened(tmp_path, mode, servers) as (client, _):
         found = (await call(client, "find_tools", query="says", upstream="b"))["tools"]
         assert [tool["name"] for tool in found] == ["b__echo"]
-        assert "There are a, b" in await refused(client, "find_tools", query="says", upstream="c")
+        assert "There are: a, b." in await refused(client, "find_tools", query="says", upstream="c")
         assert (await call(client, "find_tools", query="zeppelin"))["tools"] == []
 
 

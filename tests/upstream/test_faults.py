@@ -302,7 +302,8 @@ async def test_status_tells_of_every_entry_of_the_file(tmp_path: Path) -> None:
     assert [(status.name, status.state) for status in at_first] == [("up", "configured"), ("wrong", "failed")]
     assert (then[0].state, then[0].era, then[0].tools) == ("ready", "handshake", 15)
     assert then[0].p50_ms is not None
-    assert then[1].last_error == 'Its "type" is not known. Use stdio, http or sse.'
+    said = 'upstreams.json, line 1: Its "type" is not known. Use stdio, http or sse.'
+    assert then[1].last_error == said
 
 
 @pytest.mark.slow

@@ -144,6 +144,12 @@ def _problems(
             found.append(
                 f"The upstream {status.name} does not work: {status.last_error or 'no reason is known'}"
             )
+        elif status.quarantined:
+            found.append(
+                f"The upstream {status.name} changed {', '.join(status.quarantined)}, which "
+                f"{'is' if len(status.quarantined) == 1 else 'are'} held back. "
+                f"Run `komorebi-mcp upstream diff {status.name}` to see the change."
+            )
         elif _undecided(status):
             found.append(
                 f"The upstream {status.name} has not answered within {_UPSTREAMS_WAIT_S:.0f} seconds."

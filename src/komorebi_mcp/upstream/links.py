@@ -7,7 +7,7 @@ import structlog
 
 from komorebi_mcp.upstream.caller import NOBODY, Caller
 from komorebi_mcp.upstream.catalogue import Catalogue, Entry
-from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig
+from komorebi_mcp.upstream.config import Problem, UpstreamConfig, UpstreamsConfig
 from komorebi_mcp.upstream.link import Link
 from komorebi_mcp.upstream.names import exposed_uri, is_reserved, prefix_in
 from komorebi_mcp.upstream.offers import Kind
@@ -201,7 +201,7 @@ class Links:
                 tools=0,
                 stale=False,
                 quarantined=(),
-                last_error=problem.message,
+                last_error=_told(problem, self._config.path),
                 p50_ms=None,
             )
             for problem in self._config.problems
@@ -223,3 +223,10 @@ class Links:
         shown = uri if known in (None, prefix) else exposed_uri(prefix, uri)
         for listener in tuple(self._update_listeners):
             listener(shown)
+
+
+def _told(problem: Problem, path: Path) -> str:
+    """The problem, and where in the file it is; one of the whole file names the file itself."""
+    if problem.upstream is None or problem.line is None:
+        return problem.message
+    return f"{path.name}, line {problem.line}: {problem.message}"
