@@ -200,8 +200,8 @@ async def test_an_oversized_result_is_kept_whole_and_answered_with_its_head(
         (link,) = [block for block in result.content if isinstance(block, ResourceLink)]
         assert link.uri.removeprefix("komorebi://captures/") in texts[1]
         assert "What stands out in it:" in texts[1]
-        read = await client.read_resource(link.uri)
-        assert "Finding 5999 of many." in json.loads(read.contents[0].text)["content"]  # type: ignore[union-attr]
+        rest = await call(client, "read_captures", ids=[link.uri], offset=120_000)
+        assert rest["captures"][0]["content"].endswith("Finding 5999 of many.")
         whole = await run(client, "up__long", {"komorebi/whole": True}, findings=6_000)
         assert text_of(whole).endswith("Finding 5999 of many.")
 
@@ -213,6 +213,16 @@ async def test_a_result_too_long_for_one_capture_is_kept_in_passages(tmp_path: P
         capture_id = result.structured_content["capture"]["id"]
         read = await call(client, "read_captures", ids=[capture_id], offset=1_300_000)
         assert "Finding 5" in read["captures"][0]["content"]
+
+
+async def test_a_project_that_cannot_be_is_refused_before_the_tool_is_run(tmp_path: Path, mode: str) -> None:
+    async with opened(tmp_path, mode, {"up": raw()}) as (client, _):
+        result = await run(client, "up__grow", {"komorebi/capture": "x" * 101})
+        assert result.is_error
+        assert "at most 100 characters" in text_of(result)
+        told_of = await run(client, "up__events")
+        assert told_of.structured_content == {"events": []}
+        assert (await call(client, "list_upstreams"))["upstreams"][0]["tools"] == 13
 
 
 async def test_a_limit_of_none_lets_any_result_pass(tmp_path: Path, mode: str) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from komorebi_mcp.app import App
-from komorebi_mcp.domain.captures import Receipt
+from komorebi_mcp.domain.captures import PROJECT_CHARS_MAX, ProjectName, Receipt
 from komorebi_mcp.domain.ids import capture_uri
-from komorebi_mcp.errors import KomorebiError
+from komorebi_mcp.errors import InvalidInput, KomorebiError
 from komorebi_mcp.services.results import Origin, is_surely_within, text_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import invalid_arguments, tool_error
@@ -32,6 +32,7 @@ WHOLE_META: Final = "komorebi/whole"
 HEAD_TOKENS: Final = 2_000
 """How much of an oversized result is answered."""
 
+_PROJECT_NAME: Final = TypeAdapter[str](ProjectName)
 _Context = ServerRequestContext[Any, Any]
 
 
@@ -62,14 +63,18 @@ class Results:
             or not connection_of(ctx).initialize_accepted
         ):
             return await call_next(ctx)
-        if name == CALL_TOOL.name:
-            return await self._call_tool(ctx, call_next, params)
-        if name in OWN_TOOLS:
+        if name in OWN_TOOLS and name != CALL_TOOL.name:
             return await call_next(ctx)
-        return await self._forward(ctx, call_next, params, _wish_in(params.get("_meta")))
+        try:
+            wish = _wish_in(params.get("_meta"))
+        except InvalidInput as error:
+            return tool_error(error)
+        if name == CALL_TOOL.name:
+            return await self._call_tool(ctx, call_next, params, wish)
+        return await self._forward(ctx, call_next, params, wish)
 
     async def _call_tool(
-        self, ctx: _Context, call_next: CallNext, params: Mapping[str, Any]
+        self, ctx: _Context, call_next: CallNext, params: Mapping[str, Any], wish: _Wish
     ) -> HandlerResult:
         try:
             asked = CallToolArguments.model_validate(params.get("arguments") or {})
@@ -78,7 +83,6 @@ class Results:
         if asked.tool in OWN_TOOLS or not self._app.aggregate.upstreams.may_have(Kind.TOOL, asked.tool):
             # Our own handler says that there is none.
             return await call_next(ctx)
-        wish = _wish_in(params.get("_meta"))
         wish = replace(
             wish,
             capture=wish.capture if asked.capture is None else asked.capture,
@@ -137,8 +141,21 @@ class Results:
 
 
 def _wish_in(meta: Any) -> _Wish:
+    """What `_meta` says of the result.
+
+    Raises:
+        InvalidInput: No project can have that name; to be said before anything is run.
+    """
     given = meta if isinstance(meta, Mapping) else {}
     capture = given.get(CAPTURE_META)
+    if isinstance(capture, str) and capture:
+        try:
+            _PROJECT_NAME.validate_python(capture)
+        except ValidationError:
+            raise InvalidInput(
+                f"{CAPTURE_META} must be true, false or the name of a project, "
+                f"of at most {PROJECT_CHARS_MAX} characters. Correct it and call again."
+            ) from None
     return _Wish(
         capture=bool(capture) if isinstance(capture, bool | str) else None,
         project=capture if isinstance(capture, str) and capture else None,
