@@ -1,8 +1,11 @@
 """The catalogue: names that nobody can take from another one, and definitions that hide nothing."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.upstream.catalogue import Catalogue, Listing, read_offer
@@ -56,6 +59,27 @@ def test_a_name_is_not_inherited_from_a_tool_that_is_not_offered_at_the_moment()
 def test_no_upstream_takes_a_name_of_ours_or_of_one_with_a_prefix(name: str) -> None:
     catalogue = Catalogue([listing(upstream("a", bare=True), name), listing(upstream("other"), "x")])
     assert sorted(catalogue.of(Kind.TOOL)) == sorted([f"a__{name}", "other__x"])
+
+
+originals = st.sampled_from(["search", "capture", "b__x", "a__search", "x", "resume"]) | st.text(
+    "ab_-é ", max_size=70
+)
+offers = st.dictionaries(
+    st.sampled_from(["a", "b", "b__x", "ü"]), st.tuples(st.booleans(), st.sets(originals, max_size=5))
+)
+
+
+@given(offers)
+def test_whatever_is_offered_every_tool_has_a_legal_name_of_its_own(
+    offered: dict[str, tuple[bool, set[str]]],
+) -> None:
+    listings = [
+        listing(upstream(name, bare=bare), *sorted(tools), since=since)
+        for since, (name, (bare, tools)) in enumerate(offered.items())
+    ]
+    named = Catalogue(listings).of(Kind.TOOL)
+    assert len(named) == sum(len(tools) for _, tools in offered.values())
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) and name not in OWN_NAMES for name in named)
 
 
 def test_a_denied_tool_is_not_there_whatever_is_allowed() -> None:
