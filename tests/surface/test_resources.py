@@ -8,6 +8,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import TextResourceContents
 
+from komorebi_mcp.services.find import READ_TOKENS_MAX
 from support.connections import MODES, call, open_client
 
 pytestmark = pytest.mark.parametrize("mode", MODES)
@@ -26,13 +27,30 @@ async def read(client: Client, uri: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_a_capture_is_a_resource_whole_at_any_size(tmp_path: Path, mode: str) -> None:
+async def test_a_capture_is_a_resource_whole(tmp_path: Path, mode: str) -> None:
+    content = "ä\x00 kept as it is\n" * 500
+    async with open_client(tmp_path, mode=mode) as client:
+        receipt = await call(client, "capture", content=content)
+        told = await read(client, receipt["uri"])
+        assert (told["id"], told["content"]) == (receipt["id"], content)
+        assert not {"next_offset", "more"} & told.keys()
+
+
+async def test_a_resource_of_a_very_long_capture_says_how_to_read_on(tmp_path: Path, mode: str) -> None:
     content = "ä\x00" * 349_000
     async with open_client(tmp_path, mode=mode) as client:
         receipt = await call(client, "capture", content=content)
         told = await read(client, receipt["uri"])
-        assert told["content"] == content
-        assert told["id"] == receipt["id"]
+        parts = [told["content"]]
+        offset = told["next_offset"]
+        assert str(offset) in told["more"]
+        while offset is not None:
+            page = await call(
+                client, "read_captures", ids=[receipt["id"]], offset=offset, max_tokens=READ_TOKENS_MAX
+            )
+            parts.append(page["captures"][0]["content"])
+            offset = page.get("next_offset")
+        assert "".join(parts) == content
 
 
 async def test_the_inbox_and_the_projects_are_resources(tmp_path: Path, mode: str) -> None:
