@@ -16,6 +16,9 @@ from komorebi_mcp.text.tokens import estimate_tokens
 from support.model_server import Answer, Asked, ModelServer, content, honest, says, serve_model, shown, tells
 from support.rooms import Rooms, open_rooms
 
+# Each test asks a server of its own.
+pytestmark = pytest.mark.slow
+
 OWNER = "local"
 METHOD = "openai:small"
 TEXTS = (

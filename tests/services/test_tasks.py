@@ -13,6 +13,7 @@ from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.services import tasks as service
 from komorebi_mcp.services.tasks import Running, Tasks
 from komorebi_mcp.storage.store import Store, open_store
+from support.databases import put_sqlite_file
 
 ME = "local"
 DONE = Outcome(status=TaskStatus.COMPLETED, result={"text": "done"})
@@ -23,6 +24,7 @@ Answers = dict[str, Any] | None
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[tuple[Tasks, Store]]:
     """Tasks over `folder`/test.db, as a process of their own would have them."""
+    put_sqlite_file(folder / "test.db")
     with anyio.fail_after(10):
         async with (
             open_store(f"sqlite+aiosqlite:///{folder}/test.db") as store,
