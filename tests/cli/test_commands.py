@@ -232,6 +232,13 @@ def test_doctor_finds_a_fresh_home_well(komorebi: Komorebi) -> None:
     assert (found["ok"], found["database"]["dialect"], found["backlog"]["waiting"]) == (True, "sqlite", 0)
 
 
+def test_doctor_keeps_names_and_values_apart(komorebi: Komorebi) -> None:
+    told = komorebi("doctor").out.splitlines()
+    entries = [line for line in told if line.startswith("  ")]
+    assert entries
+    assert all(len(re.split(r"\s{2,}", line.strip(), maxsplit=1)) == 2 for line in entries), entries
+
+
 def test_doctor_names_a_wrong_upstream_and_one_that_does_not_start(
     komorebi: Komorebi, tmp_path: Path
 ) -> None:

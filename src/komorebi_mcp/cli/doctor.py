@@ -159,23 +159,29 @@ def _problems(
 
 def _tell(diagnosis: Diagnosis) -> None:
     out = console()
+    names = [*diagnosis.settings, *(status.name for status in diagnosis.upstreams)]
+    width = max(map(len, names), default=0) + 2
+
+    def entry(name: str, value: object) -> None:
+        line(out, (f"  {name:{width}}", "dim"), str(value) or "(not set)")
+
     line(out, (f"komorebi-mcp {diagnosis.version}", "bold"))
     for name, value in diagnosis.settings.items():
-        line(out, (f"  {name:14}", "dim"), str(value))
+        entry(name, value)
     line(out, ("database", "bold"))
     database = diagnosis.database
     opened = (
         f"{database.dialect}, schema {database.schema_version}" if database.dialect else "cannot be opened"
     )
-    line(out, ("  state         ", "dim"), opened)
+    entry("state", opened)
     if diagnosis.backlog is not None:
         waiting = f"{diagnosis.backlog.waiting:,} waiting{_since(diagnosis.backlog.oldest_waiting_at)}"
-        line(out, ("  inbox         ", "dim"), f"{waiting}, {diagnosis.backlog.set_aside:,} set aside")
+        entry("inbox", f"{waiting}, {diagnosis.backlog.set_aside:,} set aside")
     if diagnosis.upstreams:
         line(out, ("upstreams", "bold"))
     for status in diagnosis.upstreams:
         era = f", {status.era}" if status.era else ""
-        line(out, (f"  {status.name:14}", "dim"), f"{status.state}{era}, {counted(status.tools, 'tool')}")
+        entry(status.name, f"{status.state}{era}, {counted(status.tools, 'tool')}")
     line(out)
     for problem in diagnosis.problems:
         line(out, ("problem  ", "bold red"), problem)
