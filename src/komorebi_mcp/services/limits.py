@@ -118,7 +118,7 @@ class Limits:
         if most and await self._stored_chars(owner) >= most:
             raise LimitReached(
                 f"Your store is full: it holds the {self._amounts.store_mb:,} million characters it may. "
-                "Call forget_captures for what is not needed.",
+                "Make room with forget_captures.",
                 retry_s=int(FULL_S),
             )
 
