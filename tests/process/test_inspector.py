@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,19 @@ def names(listed: dict[str, Any]) -> list[str]:
     return [tool["name"] for tool in listed.get("result", listed)["tools"]]
 
 
+def with_an_upstream(home: Path) -> None:
+    """Has the tools about upstreams listed, too."""
+    server = ROOT / "examples" / "workspace_server.py"
+    entry = {"command": sys.executable, "args": [str(server), "--root", str(home)]}
+    (home / "upstreams.json").write_text(json.dumps({"mcpServers": {"workspace": entry}}))
+
+
 @pytest.mark.parametrize("era", ERAS)
 def test_the_inspector_accepts_the_tools_over_stdio(node: Path, tmp_path: Path, era: str) -> None:
-    assert names(inspect(node, tmp_path, era, *COMMAND)) == list(OWN_TOOLS)
+    with_an_upstream(tmp_path)
+    # The Inspector hands on none of our variables.
+    found = names(inspect(node, tmp_path, era, "env", f"KOMOREBI_HOME={tmp_path}", *COMMAND))
+    assert found[: len(OWN_TOOLS)] == list(OWN_TOOLS)
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -57,4 +68,4 @@ async def test_the_inspector_accepts_the_tools_over_http(node: Path, tmp_path: P
     async with http_server(tmp_path) as (_, url):
         with anyio.fail_after(INSPECT_TIMEOUT_S):
             listed = await anyio.to_thread.run_sync(inspect, node, tmp_path, era, url, "--transport", "http")
-        assert names(listed) == list(OWN_TOOLS)
+        assert names(listed) == [tool.name for tool in OWN_TOOLS.values() if not tool.with_upstreams]
