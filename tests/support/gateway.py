@@ -39,6 +39,7 @@ from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.session import OnNotification, Session, open_session
 from komorebi_mcp.upstream.status import Era
 from komorebi_mcp.upstream.transports import Diagnosis
+from support.serving import forget_ended_servers
 
 LIST_TTL_MS = 60_000
 FIXTURES = Path(__file__).parent / "upstreams"
@@ -202,6 +203,7 @@ async def gateway(
 @asynccontextmanager
 async def over_http(server: Server[Any]) -> AsyncIterator[str]:
     """The URL at which the server is reached, each client in a session of its own."""
+    forget_ended_servers()
     application = server.streamable_http_app()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,14 +26,19 @@ JSON_AND_SSE: Final = {"accept": "application/json, text/event-stream", "content
 MODERN: Final = {**JSON_AND_SSE, "mcp-protocol-version": "2026-07-28"}
 
 
+def forget_ended_servers() -> None:
+    """Lets streams be served again in this process: sse-starlette ends all of them with the first server."""
+    # In use a process ends with its first server, and one flag for the process is enough.
+    AppStatus.should_exit = False
+
+
 @asynccontextmanager
 async def serving(
     folder: Path, *, host: str = "127.0.0.1", **settings: Any
 ) -> AsyncIterator[tuple[str, App]]:
     """The endpoint's URL and the application behind it; ended by a signal, as in real life."""
     put_sqlite_file(folder / "test.db")
-    # One for the process, which everywhere but here ends with its first server.
-    AppStatus.should_exit = False
+    forget_ended_servers()
     told: list[str] = []
     listening = anyio.Event()
 
