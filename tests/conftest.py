@@ -8,7 +8,7 @@ from hypothesis import settings
 from support.logs import log_plainly
 
 log_plainly()
-settings.register_profile("fast", max_examples=15)
+settings.register_profile("fast", max_examples=10)
 
 # What the imports leave stays to the end: the collector need not walk it for every few hundred new objects.
 gc.disable()

@@ -23,6 +23,9 @@ from support.issuers import (
     authorization_server,
 )
 
+# Each test asks an issuer of its own.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[AuthorizationServer]:

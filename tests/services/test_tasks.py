@@ -15,6 +15,9 @@ from komorebi_mcp.services.tasks import Running, Tasks
 from komorebi_mcp.storage.store import Store, open_store
 from support.databases import put_sqlite_file
 
+# Tasks live by the clock.
+pytestmark = pytest.mark.slow
+
 ME = "local"
 DONE = Outcome(status=TaskStatus.COMPLETED, result={"text": "done"})
 
