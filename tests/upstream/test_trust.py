@@ -226,3 +226,19 @@ async def test_a_broken_file_leaves_everything_as_it_was_but_is_told_of(tmp_path
             assert status(opened, "upstreams.json").state is UpstreamState.FAILED
             write(tmp_path, up=told(tmp_path, READ))
             await once(lambda: len(opened.status()) == 1)
+
+
+async def test_a_file_changed_before_anybody_watched_it_is_taken_up_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "upstreams.json"
+    path.write_text('{"mcpServers": {}}')
+
+    def load() -> Any:
+        return load_upstreams(path, environment=os.environ)
+
+    with anyio.fail_after(5):
+        async with open_upstreams(load()) as opened, anyio.create_task_group() as tasks:
+            aggregate = Aggregate(opened, load)
+            path.write_text('{"mcpServers": {"gone": {"command": "no-such-command"}}}')
+            tasks.start_soon(lambda: aggregate.follow(look_s=LOOK_S))
+            await once(lambda: [each.name for each in aggregate.status()] == ["gone"])
+            tasks.cancel_scope.cancel()

@@ -1,7 +1,6 @@
 """Aggregate: what other MCP servers offer, behind this one."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -11,7 +10,7 @@ from komorebi_mcp.errors import NotFound, StorageError
 from komorebi_mcp.services.toolsearch import ToolIndex
 from komorebi_mcp.upstream.caller import NOBODY, Caller
 from komorebi_mcp.upstream.catalogue import Entry, readable
-from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig
+from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig, stamp_of
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era, UpstreamStatus
@@ -60,18 +59,17 @@ class Aggregate:
     async def follow(self, *, look_s: float = LOOK_S) -> None:
         """Takes up what others change: the upstreams file, and what is trusted; until cancelled."""
         path = self.upstreams.path
-        taken_up = before = await _stamp(path)
+        before = self.upstreams.stamp
         told = self._told()
         while True:
             await anyio.sleep(look_s)
-            stamp = await _stamp(path)
+            stamp = await anyio.to_thread.run_sync(stamp_of, path)
             try:
                 # Once it is the same twice, since a file is seldom written in one go.
-                if stamp != taken_up and stamp == before and self._load is not None:
+                if stamp != self.upstreams.stamp and stamp == before and self._load is not None:
                     await self.upstreams.take_up(await anyio.to_thread.run_sync(self._load))
                     # Whoever changed the file wants to see what came of it, though no client has asked.
                     self.upstreams.wake()
-                    taken_up = stamp
                 await self.upstreams.recheck()
             except StorageError as error:
                 _log.warning("upstreams.not_followed", error=str(error))
@@ -178,12 +176,3 @@ class Aggregate:
     def status(self) -> list[UpstreamStatus]:
         """How each entry of the upstreams file is doing."""
         return self.upstreams.status()
-
-
-async def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What is different once the file is; None where there is none."""
-    try:
-        found = await anyio.Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

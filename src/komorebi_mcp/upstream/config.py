@@ -93,6 +93,8 @@ class UpstreamsConfig(Model):
     problems: tuple[Problem, ...] = ()
     environment: Mapping[str, str] = Field(default_factory=dict, repr=False)
     """Where `${env:NAME}` is looked up, and what child processes inherit a few variables from."""
+    stamp: tuple[int, ...] | None = None
+    """Of the file as it was read; see `stamp_of`."""
 
 
 def _listed(value: Any) -> Any:
@@ -131,9 +133,19 @@ def matches(patterns: Iterable[str], tool: str) -> bool:
     return any(fnmatchcase(tool, pattern) for pattern in patterns)
 
 
+def stamp_of(path: Path) -> tuple[int, ...] | None:
+    """What is different once the file is; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def load_upstreams(path: Path, *, environment: Mapping[str, str] | None = None) -> UpstreamsConfig:
     """The upstreams in the file at `path`; none when there is no such file."""
-    found = UpstreamsConfig(path=path, environment=environment or {})
+    # Taken first: what is written while we read is a change.
+    found = UpstreamsConfig(path=path, environment=environment or {}, stamp=stamp_of(path))
     try:
         # Some editors on Windows begin a file with a byte order mark.
         text = path.read_text(encoding="utf-8-sig")

@@ -53,6 +53,11 @@ class Links:
         return self._config.path
 
     @property
+    def stamp(self) -> tuple[int, ...] | None:
+        """Of the file as it was taken up."""
+        return self._config.stamp
+
+    @property
     def is_configured(self) -> bool:
         """Whether there is an upstream, working or not."""
         return bool(self.links or self._config.problems)
@@ -66,7 +71,8 @@ class Links:
             StorageError: The keeper does not answer. Called again, this does what is left to do.
         """
         if self.links and any(problem.upstream is None for problem in config.problems):
-            self._config = self._config.model_copy(update={"problems": config.problems})
+            kept = {"problems": config.problems, "stamp": config.stamp}
+            self._config = self._config.model_copy(update=kept)
             return
         links: dict[str, Link] = {}
         fresh = [each for each in config.upstreams if not self._is_connected_as(each)]
