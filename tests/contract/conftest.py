@@ -1,6 +1,6 @@
 """Every contract test runs on SQLite and on PostgreSQL, and fails on a statement that names no owner."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.sql.selectable import Alias, FromClause
 
 from komorebi_mcp.storage.tables import OWNED
 from support.clock import StillClock
-from support.databases import PostgresServer, postgres_server, put_sqlite_file
+from support.databases import PostgresServer, Told, postgres_server, prepared_statements, put_sqlite_file
 
 
 @pytest.fixture(scope="session")
@@ -49,15 +49,23 @@ def clock() -> StillClock:
     return StillClock()
 
 
+@pytest.fixture
+def told() -> Iterator[list[Told]]:
+    """Whoever is to be told of prepared statements."""
+    with prepared_statements() as listeners:
+        yield listeners
+
+
 @pytest.fixture(autouse=True)
-def no_statement_without_owner() -> Iterator[None]:
+def no_statement_without_owner(told: list[Told]) -> Iterator[None]:
+    told.append(lambda connection, _, each, many: _demand_owner(connection, each, many, {}, None))
     event.listen(Engine, "before_execute", _demand_owner)
     yield
     event.remove(Engine, "before_execute", _demand_owner)
 
 
 def _demand_owner(
-    connection: Connection, statement: Any, many: list[dict[str, Any]], one: dict[str, Any], _: Any
+    connection: Connection, statement: Any, many: Sequence[Mapping[str, Any]], one: dict[str, Any], _: Any
 ) -> None:
     owner = connection.get_execution_options().get("owner")
     if owner is None or not isinstance(statement, ClauseElement):

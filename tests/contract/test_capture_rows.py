@@ -26,6 +26,7 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
+from support.databases import prepared_statements
 
 ME = "local"
 
@@ -151,9 +152,16 @@ def _statements() -> Iterator[list[str]]:
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         noted.append(statement)
 
+    def note_prepared(_c: Any, driver: object, statement: Any, _: Any) -> None:
+        if driver is not None:
+            # SQLAlchemy is passed by.
+            noted.append(str(statement))
+
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        yield noted
+        with prepared_statements() as told:
+            told.append(note_prepared)
+            yield noted
     finally:
         event.remove(Engine, "before_cursor_execute", note)
 

@@ -1,6 +1,7 @@
 """The migrations, the tables and the queries agree."""
 
 import re
+import sqlite3
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from komorebi_mcp.storage import migrate
 from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.storage.tables import OWNED, metadata, tokens
 from komorebi_mcp.text.terms import parse_query
-from support.databases import PostgresServer, put_sqlite_file
+from support.databases import PostgresServer, Told, put_sqlite_file
 from support.nodes import a_node
 
 
@@ -94,14 +95,24 @@ async def test_every_statistic_is_of_an_index_that_exists(tmp_path: Path) -> Non
     assert told == {row for row in there if not row[0].startswith(("capture_search", "meta", "alembic"))}
 
 
-async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: C901, PLR0915 - every query there is.
+async def test_no_query_reads_a_whole_table(tmp_path: Path, told: list[Told]) -> None:  # noqa: C901, PLR0915 - every query there is.
     seen: list[tuple[str, Any]] = []
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         seen.append((statement, parameters[0] if many else parameters))
 
+    def note_traced(statement: str) -> None:
+        # With its values in it; FTS5's own statements name the schema.
+        if "'main'." not in statement:
+            seen.append((statement, ()))
+
+    def trace(_c: Any, driver: sqlite3.Connection | None, *_: Any) -> None:
+        if driver is not None:
+            driver.set_trace_callback(note_traced)
+
     now = datetime(2026, 3, 1, tzinfo=UTC)
     async with open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store:
+        told.append(trace)
         event.listen(Engine, "before_cursor_execute", note)
         try:
             async with store.write("a") as transaction:
@@ -193,7 +204,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path) -> None:  # noqa: C9
     allowed = re.compile(
         # Counts over time read nothing but the index.
         r"SEARCH captures USING COVERING INDEX ix_(captures_in_time|captures_owner_seq)"
-        r"|SCAN (newest|probed|capture_search VIRTUAL|capture_vocabulary VIRTUAL"
+        r"|SCAN (newest|probed|capture_search VIRTUAL|capture_vocabulary VIRTUAL|json_each VIRTUAL"
         r"|captures USING (COVERING )?INDEX ix_captures_(due|set_aside|uncovered)"
         r"|leaves USING (COVERING )?INDEX ix_leaves_due)"
     )

@@ -4,9 +4,10 @@ import atexit
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 
 from komorebi_mcp.storage import postgres, sqlite
 from komorebi_mcp.storage.migrate import migrate
+from komorebi_mcp.storage.prepared import Prepared
 
 _ROLE = "komorebi"
 _TEMPLATE = "migrated"
@@ -65,6 +68,39 @@ class PostgresServer:
             create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
+
+
+Told = Callable[[Connection, sqlite3.Connection | None, Any, Sequence[Mapping[str, Any]]], object]
+"""Takes the connection, the driver's where that is used, SQLAlchemy's statement, and its sets of values."""
+
+
+@contextmanager
+def prepared_statements() -> Iterator[list[Told]]:
+    """Whatever is put on the list is told of each prepared statement, of which SQLAlchemy may not know."""
+    listeners: list[Told] = []
+    fetch, run = Prepared.fetch, Prepared.run
+
+    def fetched(
+        self: Prepared, connection: Connection, driver: sqlite3.Connection | None, values: Mapping[str, Any]
+    ) -> list[Any]:
+        for listener in listeners:
+            listener(connection, driver, self.statement, [values])
+        return fetch(self, connection, driver, values)
+
+    def ran(
+        self: Prepared,
+        connection: Connection,
+        driver: sqlite3.Connection | None,
+        many: Sequence[Mapping[str, Any]],
+    ) -> None:
+        for listener in listeners if many else ():
+            listener(connection, driver, self.statement, many)
+        run(self, connection, driver, many)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prepared, "fetch", fetched)
+        patch.setattr(Prepared, "run", ran)
+        yield listeners
 
 
 def put_sqlite_file(path: Path) -> None:

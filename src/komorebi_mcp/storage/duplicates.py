@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from komorebi_mcp.storage.owned import Rows, among, any_of, batches, of_owner
+from komorebi_mcp.storage.owned import Rows, among, batches, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import captures
 
 Group = tuple[int | None, str]
@@ -15,8 +16,10 @@ Group = tuple[int | None, str]
 
 
 # Made once: building a statement costs more than running it.
-_FIRST_COPIES = select(captures.c.project_id, captures.c.fingerprint, captures.c.id).where(
-    of_owner(captures), captures.c.fingerprint.in_(any_of("prints")), captures.c.duplicate_of.is_(None)
+_FIRST_COPIES = Prepared(
+    select(captures.c.project_id, captures.c.fingerprint, captures.c.id).where(
+        of_owner(captures), in_list(captures.c.fingerprint, "prints"), captures.c.duplicate_of.is_(None)
+    )
 )
 
 
@@ -28,7 +31,7 @@ def first_copies(rows: Rows, fingerprints: Iterable[str]) -> dict[Group, str]:
     """The id of the first stored copy of each content, by project."""
     found: dict[Group, str] = {}
     for some in batches(dict.fromkeys(fingerprints)):
-        for project_id, print_, capture_id in rows.run_ready(_FIRST_COPIES, prints=some):
+        for project_id, print_, capture_id in rows.fetch(_FIRST_COPIES, prints=some):
             found[project_id, print_] = capture_id
     return found
 

@@ -1,18 +1,19 @@
 """Storing what the background found out about captures: few statements, however many captures."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
 from komorebi_mcp.domain.captures import Enrichment, Status
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.storage import index, leaves, near, scopes
-from komorebi_mcp.storage.owned import AnyRow, Rows, among, any_of, batches, of_owner
+from komorebi_mcp.storage.owned import Rows, among, batches, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import captures, entities
 
 # Made once: building a statement costs more than running it.
-_HELD = (
+_HELD = Prepared(
     select(
         captures.c.seq,
         captures.c.id,
@@ -25,12 +26,12 @@ _HELD = (
         captures.c.kind,
         captures.c.created_at,
     )
-    .where(of_owner(captures), captures.c.id.in_(any_of("ids")))
+    .where(of_owner(captures), in_list(captures.c.id, "ids"))
     # In one order always: other transactions lock these rows, too.
     .order_by(captures.c.seq)
     .with_for_update()
 )
-_FINISH = (
+_FINISH = Prepared(
     update(captures)
     .where(of_owner(captures), captures.c.seq == bindparam("of_seq"))
     .values(
@@ -39,7 +40,7 @@ _FINISH = (
         tokens=bindparam("new_tokens"),
         language=bindparam("new_language"),
         keywords=bindparam("new_keywords", type_=captures.c.keywords.type),
-        updated_at=bindparam("now"),
+        updated_at=bindparam("now", type_=captures.c.updated_at.type),
         attempts=0,
         lease=None,
         due_at=None,
@@ -51,7 +52,7 @@ _FINISH = (
 class _Held(NamedTuple):
     """A capture that is the job's, and what was found out about it."""
 
-    row: AnyRow
+    row: Any
     found: Enrichment
     tags: tuple[str, ...]
 
@@ -65,7 +66,7 @@ def store_all(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[st
     if not held:
         return []
     now = rows.clock()
-    rows.run_ready_for_each(
+    rows.change(
         _FINISH,
         [
             {
@@ -123,7 +124,7 @@ def _still_held(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[
     by_id = {(job.capture.id, job.lease): (found, job.capture.tags) for job, found in finished}
     held: list[_Held] = []
     for some in batches(dict.fromkeys(capture_id for capture_id, _ in by_id)):
-        for row in rows.run_ready(_HELD, ids=some):
+        for row in rows.fetch(_HELD, ids=some):
             found = by_id.get((row.id, row.lease))
             if found is not None:
                 held.append(_Held(row, *found))

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, select, update
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt, Status
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.storage.duplicates import fingerprint, first_copies
-from komorebi_mcp.storage.owned import Rows, any_of, batches, canonical, of_owner
+from komorebi_mcp.storage.owned import Rows, batches, canonical, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 from komorebi_mcp.text.snippets import head
 
@@ -21,18 +22,20 @@ _KNOWN = select(
     captures.c.duplicate_of,
     captures.c.redactions,
 ).where(of_owner(captures))
-_KNOWN_KEYS = _KNOWN.where(captures.c.key.in_(any_of("names")))
-_KNOWN_IDS = _KNOWN.where(captures.c.id.in_(any_of("names")))
-_PROJECT_IDS = select(projects.c.name, projects.c.id).where(
-    of_owner(projects), projects.c.name.in_(any_of("names"))
+_KNOWN_KEYS = Prepared(_KNOWN.where(in_list(captures.c.key, "names")))
+_KNOWN_IDS = Prepared(_KNOWN.where(in_list(captures.c.id, "names")))
+_PROJECT_IDS = Prepared(
+    select(projects.c.name, projects.c.id).where(of_owner(projects), in_list(projects.c.name, "names"))
 )
-_NUMBERS = select(captures.c.id, captures.c.seq, captures.c.created_at).where(
-    of_owner(captures), captures.c.id.in_(any_of("ids"))
+_NUMBERS = Prepared(
+    select(captures.c.id, captures.c.seq, captures.c.created_at).where(
+        of_owner(captures), in_list(captures.c.id, "ids")
+    )
 )
-_TOUCH = (
+_TOUCH = Prepared(
     update(projects)
-    .where(of_owner(projects), projects.c.id.in_(any_of("ids")))
-    .values(updated_at=bindparam("now"))
+    .where(of_owner(projects), in_list(projects.c.id, "ids"))
+    .values(updated_at=bindparam("now", type_=projects.c.updated_at.type))
 )
 
 TITLE_CHARS = 80
@@ -154,7 +157,7 @@ def _known(rows: Rows, items: Sequence[CaptureCreate]) -> dict[_Name, Receipt]:
     known: dict[_Name, Receipt] = {}
     for statement, names in ((_KNOWN_KEYS, keys), (_KNOWN_IDS, ids)):
         for some in batches(names):
-            for found in rows.run_ready(statement, names=some):
+            for found in rows.fetch(statement, names=some):
                 receipt = Receipt(
                     id=found.id,
                     status=Status(found.status),
@@ -185,7 +188,7 @@ def ensure_projects(rows: Rows, names: Iterable[str]) -> dict[str, int]:
 def _project_ids(rows: Rows, names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in batches(names):
-        found |= {row.name: row.id for row in rows.run_ready(_PROJECT_IDS, names=some)}
+        found |= {row.name: row.id for row in rows.fetch(_PROJECT_IDS, names=some)}
     return found
 
 
@@ -193,12 +196,12 @@ def touch_projects(rows: Rows, project_ids: Iterable[int | None]) -> None:
     """Marks projects as updated now."""
     touched = {project_id for project_id in project_ids if project_id is not None}
     for some in batches(sorted(touched)):
-        rows.run_ready(_TOUCH, ids=some, now=rows.clock())
+        rows.change(_TOUCH, [{"ids": some, "now": rows.clock()}])
 
 
 def _insert_tags(rows: Rows, tags: dict[str, Sequence[str]]) -> None:
     for some in batches(tags):
-        found = rows.run_ready(_NUMBERS, ids=some)
+        found = rows.fetch(_NUMBERS, ids=some)
         rows.insert(
             capture_tags,
             [

@@ -6,11 +6,13 @@ near what is not stored but read from them, so that no edit leaves anything to p
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, or_, select
 
 from komorebi_mcp.domain.captures import NearDuplicate, Status
-from komorebi_mcp.storage.owned import AnyRow, Rows, any_of, batches, canonical, of_owner
+from komorebi_mcp.storage.owned import Rows, batches, canonical, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import capture_bands, capture_index, captures
 from komorebi_mcp.text.likeness import LIKE_MIN, bands, similarity
 
@@ -19,35 +21,43 @@ BAND_CAPTURES_MAX = 64
 _SHOWN_MAX = 5
 
 # Made once: building a statement costs more than running it.
-_FILLED = (
+_FILLED = Prepared(
     select(capture_bands.c.band, func.count().label("captures"))
-    .where(of_owner(capture_bands), capture_bands.c.band.in_(any_of("bands")))
+    .where(of_owner(capture_bands), in_list(capture_bands.c.band, "bands"))
     .group_by(capture_bands.c.band)
 )
-_REMOVE = delete(capture_bands).where(
-    of_owner(capture_bands),
-    capture_bands.c.band == bindparam("of_band"),
-    capture_bands.c.seq == bindparam("of_seq"),
+_REMOVE = Prepared(
+    delete(capture_bands).where(
+        of_owner(capture_bands),
+        capture_bands.c.band == bindparam("of_band"),
+        capture_bands.c.seq == bindparam("of_seq"),
+    )
 )
-_SIGNATURES = select(capture_index.c.seq, capture_index.c.signature).where(
-    of_owner(capture_index), capture_index.c.seq.in_(any_of("seqs")), capture_index.c.signature.is_not(None)
+_SIGNATURES = Prepared(
+    select(capture_index.c.seq, capture_index.c.signature).where(
+        of_owner(capture_index), in_list(capture_index.c.seq, "seqs"), capture_index.c.signature.is_not(None)
+    )
 )
 _SIGNED = (
     select(captures.c.seq, captures.c.id, captures.c.title, captures.c.group_id, capture_index.c.signature)
     .select_from(captures.join(capture_index, capture_index.c.seq == captures.c.seq))
     .where(of_owner(captures), of_owner(capture_index), capture_index.c.signature.is_not(None))
 )
-_ASKED = _SIGNED.where(captures.c.id.in_(any_of("ids")))
-_SHARING = select(capture_bands.c.band, capture_bands.c.seq).where(
-    of_owner(capture_bands), capture_bands.c.band.in_(any_of("bands"))
+_ASKED = Prepared(_SIGNED.where(in_list(captures.c.id, "ids")))
+_SHARING = Prepared(
+    select(capture_bands.c.band, capture_bands.c.seq).where(
+        of_owner(capture_bands), in_list(capture_bands.c.band, "bands")
+    )
 )
-_CANDIDATES = _SIGNED.where(
-    captures.c.seq.in_(any_of("seqs")),
-    # Folded under the first one, like everywhere.
-    captures.c.duplicate_of.is_(None),
-    captures.c.status != Status.ARCHIVED.value,
-    # Of a long text its beginning stands for the whole.
-    or_(captures.c.group_id.is_(None), captures.c.group_id == captures.c.id),
+_CANDIDATES = Prepared(
+    _SIGNED.where(
+        in_list(captures.c.seq, "seqs"),
+        # Folded under the first one, like everywhere.
+        captures.c.duplicate_of.is_(None),
+        captures.c.status != Status.ARCHIVED.value,
+        # Of a long text its beginning stands for the whole.
+        or_(captures.c.group_id.is_(None), captures.c.group_id == captures.c.id),
+    )
 )
 
 
@@ -56,7 +66,7 @@ def put(rows: Rows, signed: Iterable[tuple[int, bytes]]) -> None:
     wanted = [(band, seq) for seq, signature in signed for band in bands(signature)]
     filled: dict[int, int] = {}
     for some in batches(dict.fromkeys(band for band, _ in wanted)):
-        filled |= {row.band: row.captures for row in rows.run_ready(_FILLED, bands=some)}
+        filled |= {row.band: row.captures for row in rows.fetch(_FILLED, bands=some)}
     fresh: list[dict[str, int]] = []
     for band, seq in wanted:
         filled[band] = filled.get(band, 0) + 1
@@ -70,10 +80,10 @@ def drop(rows: Rows, seqs: Iterable[int]) -> None:
     for some in batches(seqs):
         filed = [
             {"of_band": band, "of_seq": row.seq}
-            for row in rows.run_ready(_SIGNATURES, seqs=some)
+            for row in rows.fetch(_SIGNATURES, seqs=some)
             for band in bands(row.signature)
         ]
-        rows.run_ready_for_each(_REMOVE, filed)
+        rows.change(_REMOVE, filed)
 
 
 def near(rows: Rows, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]:
@@ -82,13 +92,13 @@ def near(rows: Rows, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]
     Copies are told under the first one of them, passages under the first one of their text, archived captures
     not at all.
     """
-    asked: list[AnyRow] = []
+    asked: list[Any] = []
     for some in batches(canonical(ids)):
-        asked += rows.run_ready(_ASKED, ids=some)
+        asked += rows.fetch(_ASKED, ids=some)
     sharing = _sharing(rows, (row.signature for row in asked))
-    there: dict[int, AnyRow] = {}
+    there: dict[int, Any] = {}
     for some in batches({seq for seqs in sharing.values() for seq in seqs}):
-        there |= {row.seq: row for row in rows.run_ready(_CANDIDATES, seqs=some)}
+        there |= {row.seq: row for row in rows.fetch(_CANDIDATES, seqs=some)}
     found: dict[str, tuple[NearDuplicate, ...]] = {}
     for row in asked:
         others = {seq for band in bands(row.signature) for seq in sharing.get(band, ())} & there.keys()
@@ -103,12 +113,12 @@ def _sharing(rows: Rows, signatures: Iterable[bytes]) -> dict[int, list[int]]:
     wanted = dict.fromkeys(band for signature in signatures for band in bands(signature))
     sharing: defaultdict[int, list[int]] = defaultdict(list)
     for some in batches(wanted):
-        for band, seq in rows.run_ready(_SHARING, bands=some):
+        for band, seq in rows.fetch(_SHARING, bands=some):
             sharing[band].append(seq)
     return sharing
 
 
-def _nearest(row: AnyRow, candidates: Iterable[AnyRow]) -> tuple[NearDuplicate, ...]:
+def _nearest(row: Any, candidates: Iterable[Any]) -> tuple[NearDuplicate, ...]:
     alike = [
         NearDuplicate(id=other.id, title=other.title, similarity=round(score, 2))
         for other in candidates
@@ -127,7 +137,7 @@ def folded_under(rows: Rows, seqs: Collection[int]) -> dict[int, int]:
     """
     signed: dict[int, bytes] = {}
     for some in batches(seqs):
-        signed |= {row.seq: row.signature for row in rows.run_ready(_SIGNATURES, seqs=some)}
+        signed |= {row.seq: row.signature for row in rows.fetch(_SIGNATURES, seqs=some)}
     under: dict[int, int] = {}
     firsts: defaultdict[int, list[int]] = defaultdict(list)
     for seq in seqs:

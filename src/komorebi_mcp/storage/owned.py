@@ -2,7 +2,9 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +36,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.storage.cursors import CursorSigner
+from komorebi_mcp.storage.prepared import Prepared
 
 IN_MAX = 10_000
 """Values of one IN list; SQLite takes 32,766 variables in a statement."""
@@ -52,8 +55,18 @@ _OTHERS = text(
 class Rows:
     """One owner's rows, seen through one connection. Every statement made here names the owner."""
 
-    def __init__(self, connection: Connection, owner: str, clock: Clock, cursors: CursorSigner) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        owner: str,
+        clock: Clock,
+        cursors: CursorSigner,
+        *,
+        driver: sqlite3.Connection | None = None,
+    ) -> None:
+        """`driver` is the connection below `connection`, where one thread has it to itself."""
         self.connection = connection
+        self._driver = driver
         self.owner = owner
         self.clock = clock
         self.cursors = cursors
@@ -72,9 +85,18 @@ class Rows:
         return delete(table).where(self.mine(table))
 
     def insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
-        """Adds rows in one statement; nothing where there are none."""
+        """Adds rows, which all name the same columns, in one statement; nothing where there are none."""
         if values:
-            self.connection.execute(insert(table), [{"owner": self.owner, **row} for row in values])
+            self.change(_insert(table, ("owner", *values[0])), values)
+
+    def fetch(self, statement: Prepared, **parameters: Any) -> list[Any]:
+        """The rows of a prepared statement, which names the owner by `of_owner`."""
+        return statement.fetch(self.connection, self._driver, {"the_owner": self.owner, **parameters})
+
+    def change(self, statement: Prepared, many: Sequence[dict[str, Any]]) -> None:
+        """Carries a prepared statement out for each set of values; nothing where there are none."""
+        mine = {"owner": self.owner, "the_owner": self.owner}
+        statement.run(self.connection, self._driver, [{**mine, **each} for each in many])
 
     def run(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         return self.connection.execute(statement, parameters)
@@ -91,6 +113,12 @@ class Rows:
         """Runs such a statement once for each set of parameters, in one go; nothing where there are none."""
         if parameters:
             self.connection.execute(statement, [{"the_owner": self.owner, **each} for each in parameters])
+
+
+@cache
+def _insert(table: Table, columns: tuple[str, ...]) -> Prepared:
+    # Inline: PostgreSQL would be asked for the new row's number, which nobody reads.
+    return Prepared(insert(table).inline(), columns=columns)
 
 
 def of_owner(table: FromClause) -> ColumnElement[bool]:

@@ -2,19 +2,20 @@
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from komorebi_mcp.errors import ConfigError, StorageUnavailable
 from komorebi_mcp.storage.failures import storage_errors
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 30_000
 _RETRY_S = 0.002
@@ -123,16 +124,39 @@ def make_engine(address: URL) -> Engine:
     return engine
 
 
-def make_one_step_engine(address: URL) -> Engine:
-    """A synchronous engine with one connection, for transactions that are one step in one thread.
+class OneStep:
+    """A connection of its own for transactions that are one step in one thread; one at a time."""
 
-    Where another process writes, it asks again every other millisecond. SQLite's own waiting sleeps for up to
-    100 ms at a time, so that of several busy processes one is passed over for a second and more.
-    """
-    engine = make_engine(address)
-    event.remove(engine, "begin", _on_begin)
-    event.listen(engine, "begin", _begin_as_soon_as_possible)
-    return engine
+    def __init__(self, address: URL) -> None:
+        self._engine = make_engine(address)
+        # Transactions are begun and ended on the driver's connection, which is all it takes.
+        event.remove(self._engine, "begin", _on_begin)
+        self._connection: Connection | None = None
+
+    def write(self, work: Callable[[Connection, sqlite3.Connection], T], *, owner: str) -> T:
+        """What `work` returns, its transaction committed, or rolled back where it failed.
+
+        Raises:
+            sqlite3.Error: Also where another process held the database for `BUSY_TIMEOUT_MS`.
+        """
+        connection = self._connection = self._connection or self._engine.connect()
+        connection.execution_options(owner=owner)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the engine's dialect says so.
+        driver.execute("PRAGMA busy_timeout = 0")
+        _begin_as_soon_as_possible(driver)
+        try:
+            done = work(connection, driver)
+            driver.commit()
+        except BaseException:
+            driver.rollback()
+            raise
+        return done
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._engine.dispose()
 
 
 def make_async_engine(address: URL) -> AsyncEngine:
@@ -163,26 +187,23 @@ def _on_connect(connection: DBAPIConnection, _: object) -> None:
     cursor.close()
 
 
-def _begin_as_soon_as_possible(connection: Connection) -> None:
+def _begin_as_soon_as_possible(driver: sqlite3.Connection) -> None:
+    """Begins to write, asking again every other millisecond where another process does.
+
+    SQLite's own waiting sleeps for up to 100 ms at a time, so that of several busy processes one is passed
+    over for a second and more.
+    """
     deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-    try:
-        while True:
-            try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except OperationalError as error:
-                if not _is_busy(error) or time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_RETRY_S)
-            else:
-                return
-    finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-
-
-def _is_busy(error: OperationalError) -> bool:
-    # The low byte is the primary code, the rest refines it.
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            # The low byte is the primary code, the rest refines it.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _on_begin(connection: Connection) -> None:

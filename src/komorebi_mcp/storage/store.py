@@ -1,5 +1,6 @@
 """The store: opened once, then one transaction at a time for whoever needs one."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -69,12 +70,12 @@ class Store:
         key: bytes,
         clock: Clock,
         *,
-        one_step_engine: Engine | None = None,
+        one_step: sqlite.OneStep | None = None,
         header: sqlite.Header | None = None,
     ) -> None:
         self.dialect = engine.dialect.name
         self._engine = engine
-        self._one_step = one_step_engine
+        self._one_step = one_step
         self._header = header
         self._clock = clock
         self._cursors = CursorSigner(key)
@@ -122,7 +123,8 @@ class Store:
             async with self._session(write=True, owner=owner, opening=self._opening(owner)) as session:
                 done = await session.run(lambda connection: work(self._rows(connection, owner=owner)))
         else:
-            step = partial(_one_step, self._one_step, partial(self._rows, owner=owner), work)
+            bind = partial(self._rows, owner=owner)
+            step = partial(_one_step, self._one_step, bind, work, owner)
             async with self._writer:
                 with CancelScope(shield=True):
                     done = await to_thread.run_sync(step)
@@ -138,8 +140,8 @@ class Store:
     def _opening(self, owner: str) -> Callable[[Connection], None]:
         return partial(postgres.lock_owner, owner=owner) if self.dialect == "postgresql" else _nothing
 
-    def _rows(self, connection: Connection, *, owner: str) -> Rows:
-        return Rows(connection, owner, self._clock, self._cursors)
+    def _rows(self, connection: Connection, driver: sqlite3.Connection | None = None, *, owner: str) -> Rows:
+        return Rows(connection, owner, self._clock, self._cursors, driver=driver)
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[JobQueue]:
@@ -223,12 +225,14 @@ class Store:
             await session.end(commit=write)
 
 
-def _one_step(engine: Engine, bind: Callable[[Connection], Rows], work: Callable[[Rows], T]) -> T:
-    with storage_errors(), engine.connect() as connection:
-        rows = bind(connection.execution_options(write=True))
-        connection.execution_options(owner=rows.owner)
-        with connection.begin():
-            return work(rows)
+def _one_step(
+    connection: sqlite.OneStep,
+    bind: Callable[[Connection, sqlite3.Connection], Rows],
+    work: Callable[[Rows], T],
+    owner: str,
+) -> T:
+    with storage_errors():
+        return connection.write(lambda *connections: work(bind(*connections)), owner=owner)
 
 
 def _nothing(_: Connection) -> None:
@@ -249,17 +253,17 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
     address, key = await to_thread.run_sync(_prepare, url)
     one_file = address.get_backend_name() == "sqlite"
     engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
-    one_step_engine = sqlite.make_one_step_engine(address) if one_file else None
+    one_step = sqlite.OneStep(address) if one_file else None
     header = sqlite.Header(address) if one_file else None
     try:
-        yield Store(engine, key, clock, one_step_engine=one_step_engine, header=header)
+        yield Store(engine, key, clock, one_step=one_step, header=header)
     finally:
         if header is not None:
             header.close()
         with CancelScope(shield=True):
             await engine.dispose()
-            if one_step_engine is not None:
-                await to_thread.run_sync(one_step_engine.dispose)
+            if one_step is not None:
+                await to_thread.run_sync(one_step.close)
 
 
 def _prepare(url: str) -> tuple[URL, bytes]:
