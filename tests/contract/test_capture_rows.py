@@ -130,6 +130,15 @@ async def test_a_known_key_is_answered_with_the_earlier_receipt(store_url: str, 
     assert other.created
 
 
+async def test_keys_are_told_apart_whatever_signs_are_in_them(store_url: str) -> None:
+    keys = ("a", "A", "a'b", 'a"b', "a\\b", "\\u0061", "é", "e\u0301", "💥", "[]", "%", "?", "null", "1")
+    async with open_store(store_url) as store:
+        first = await store.take_in(ME, [CaptureCreate(content=key, key=key) for key in keys])
+        again = await store.take_in(ME, [CaptureCreate(content="other", key=key) for key in keys])
+    assert all(receipt.created for receipt in first)
+    assert [receipt.model_copy(update={"created": True}) for receipt in again] == first
+
+
 async def test_a_copy_names_the_first_one_of_its_project(store_url: str) -> None:
     async with open_store(store_url) as store, store.write(ME) as transaction:
         [a] = await transaction.captures.add_all([CaptureCreate(content="same")])

@@ -131,14 +131,17 @@ class Subscriptions:
         uris += [uri for name in change.projects for uri in project_uris(name)]
         if change.captures:
             uris.append(INBOX_URI)
+        followed = self._followed_uris(change.owner)
         for uri in uris:
-            self._waiting[change.owner, ResourceUpdated(uri)] = None
+            if uri in followed:
+                self._waiting[change.owner, ResourceUpdated(uri)] = None
         seen = {(change.owner, name) for name in change.projects}
         if not seen <= self._known_projects:
             # The list of resources has a brief for each project.
             self._known_projects |= seen
             self._waiting[change.owner, ResourcesListChanged()] = None
-        self._arrived.set()
+        if self._waiting:
+            self._arrived.set()
 
     def tell_of_lists(self, kinds: Iterable[Kind]) -> None:
         """Has `run` tell every client that the upstreams offer others of these kinds; returns at once."""
@@ -195,11 +198,15 @@ class Subscriptions:
             except StorageError as error:
                 _log.warning("subscriptions.look_failed", error=str(error))
 
-    def _followed(self, owner: str) -> Followed:
+    def _followed_uris(self, owner: str) -> set[str]:
         clients = tuple(self._handshake.values())
         uris = {uri for client in clients if client.owner == owner for uri in client.uris}
         if modern := self._modern.get(owner):
             uris |= (+modern.uris).keys()
+        return uris
+
+    def _followed(self, owner: str) -> Followed:
+        uris = self._followed_uris(owner)
         ids = {uri.removeprefix(_CAPTURES) for uri in uris if uri.startswith(_CAPTURES)}
         return Followed(frozenset(ids), inbox=INBOX_URI in uris)
 

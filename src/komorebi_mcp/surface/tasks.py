@@ -56,13 +56,18 @@ class TaskCalls:
 
     async def __call__(self, ctx: _Context, call_next: CallNext) -> HandlerResult:
         match ctx.method:
-            case "tools/call" if self._is_acceptable(ctx):
+            case "tools/call" if self._may_concern(ctx) and self._is_acceptable(ctx):
                 return await self._call(ctx, call_next)
             case "subscriptions/listen" if wanted := _watched(ctx.params):
                 return await self._listen(ctx, call_next, wanted)
             case "tools/list" if ctx.protocol_version == HANDSHAKE_VERSION:
                 return self._listed(ctx, await call_next(ctx))
         return await call_next(ctx)
+
+    def _may_concern(self, ctx: _Context) -> bool:
+        """Whether the call could become a task, or asks for it; most calls of our own need no second look."""
+        params = ctx.params or {}
+        return "task" in params or self._own.get(str(params.get("name")), True)
 
     def _is_acceptable(self, ctx: _Context) -> bool:
         if not connection_of(ctx).initialize_accepted:

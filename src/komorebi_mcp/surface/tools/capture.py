@@ -43,7 +43,8 @@ class CaptureReceipt(Result):
 
 
 async def _run(call: Call, arguments: CaptureArguments) -> Reply:
-    create = CaptureCreate(**dict(arguments))
+    # The arguments are of the same types, and have just been checked.
+    create = CaptureCreate.model_construct(**dict(arguments))
     receipt = await call.app.capture.capture(call.owner, create)
     structured = CaptureReceipt(**dict(receipt), uri=capture_uri(receipt.id))
     said = [
