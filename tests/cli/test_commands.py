@@ -167,6 +167,7 @@ def test_words_that_make_no_command_are_one_plain_line_and_status_two(
     assert ended.err.startswith("komorebi-mcp: ")
     assert ended.err.endswith("--help`.\n")
     assert ended.err.isascii()
+    assert "Value error" not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -176,8 +177,9 @@ def test_words_that_make_no_command_are_one_plain_line_and_status_two(
         (("summarize", "--id", "x"), "Run `komorebi-mcp list` or `komorebi-mcp search` to"),
         (("search", " "), "run `komorebi-mcp list`."),
         (("capture", "-"), "Run `komorebi-mcp capture` with"),
+        (("capture", ""), "Run `komorebi-mcp capture` with"),
     ],
-    ids=["no such project", "no id", "an empty query", "nothing"],
+    ids=["no such project", "no id", "an empty query", "nothing", "an empty text"],
 )
 def test_an_error_names_commands_to_a_person_and_not_tools(
     komorebi: Komorebi, arguments: tuple[str, ...], command: str

@@ -57,6 +57,7 @@ async def test_each_wrong_row_is_refused_with_its_line_and_the_others_are_stored
         6: ({"content": ""}, "empty"),
         7: ({"title": "t"}, "content: Field required"),
         8: ({"content": "x", "colour": "red"}, "unknown field 'colour'"),
+        17: ({"contents": "a misspelt name explains what is missing"}, "unknown field 'contents'"),
         9: (b'{"content": "\\ud800"}', "lone surrogate"),
         16: (b'{"content": "x", "title": "\\udfff"}', "lone surrogate"),
         10: ({"content": "x", "id": "7"}, "id: is no UUID"),
@@ -67,7 +68,7 @@ async def test_each_wrong_row_is_refused_with_its_line_and_the_others_are_stored
     }
     rows = [
         wrong[line][0] if line in wrong else b"" if line == 3 else {"content": f"{line}"}
-        for line in range(1, 17)
+        for line in range(1, 18)
     ]
     async with open_rooms(tmp_path) as rooms:
         imported = await load(rooms, *rows)

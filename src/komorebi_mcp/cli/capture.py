@@ -60,7 +60,7 @@ def capture(
         title = title or file.name[:TITLE_CHARS_MAX] or None
     checked = arguments(
         CAPTURE,
-        content=text or "-",
+        content="-" if text is None else text,
         title=title,
         project=project,
         tags=tag,

@@ -148,7 +148,8 @@ def _usage(error: Exception) -> str:
         raise error
     context = getattr(error, "ctx", None)
     command = "komorebi-mcp" if context is None else context.command_path
-    return f"{for_people(told())} See `{command} --help`."
+    # typer checks some values by pydantic, whose own words stand before the reason.
+    return f"{for_people(told()).replace('Value error, ', '')} See `{command} --help`."
 
 
 if __name__ == "__main__":

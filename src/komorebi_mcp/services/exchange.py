@@ -246,7 +246,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 
 def _reason(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    # A field with a wrong name explains one that is missing, so it is told first.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"It has the unknown field {where!r}; known are {', '.join(ImportRow.model_fields)}."
