@@ -122,11 +122,30 @@ async def test_the_text_is_within_its_budget_and_tells_a_little_of_everything(
             assert all(section.items for section in resumed.sections[:3])
 
 
-async def test_repeated_errors_are_told_once_with_those_who_saw_them(tmp_path: Path) -> None:
+async def test_repeated_errors_are_told_once_citing_only_those_that_say_just_that(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
-        seen = [await keep(rooms, f"ValueError: row {n} has no time zone", kind=Kind.ERROR) for n in (1, 2)]
+        error = "ValueError: row {} has no time zone"
+        await keep(rooms, error.format(1), kind=Kind.ERROR)
+        second = await keep(rooms, error.format(2), kind=Kind.ERROR)
+        third = await keep(rooms, f"{error.format(2)}\nThis time at noon.", kind=Kind.ERROR)
         resumed = await rooms.resume.resume(OWNER, project="garden")
-        assert told(resumed, "Errors seen") == [("ValueError: row 2 has no time zone", tuple(reversed(seen)))]
+        assert told(resumed, "Errors seen") == [(error.format(2), (third, second))]
+
+
+async def test_decisions_that_differ_in_a_figure_are_two(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        kept = {n: await keep(rooms, f"We stay on release {n}.", kind=Kind.DECISION) for n in (1, 2)}
+        resumed = await rooms.resume.resume(OWNER, project="garden")
+        assert told(resumed, "Decisions") == [(f"We stay on release {n}.", (kept[n],)) for n in (2, 1)]
+
+
+async def test_a_traceback_is_told_by_the_error_it_ends_in(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        trace = 'Traceback (most recent call last):\n  File "a.py", line 3, in read\nValueError: bad row\n'
+        kept = await keep(rooms, trace, kind=Kind.ERROR)
+        await rooms.settle()
+        resumed = await rooms.resume.resume(OWNER, project="garden")
+        assert told(resumed, "Errors seen") == [("ValueError: bad row", (kept,))]
 
 
 async def test_a_long_log_is_told_by_what_enrichment_found_in_it(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def _drafts(material: _Material) -> list[_Draft]:
         LEFT_OFF: [_gist(each) for each in material.before],
         DECISIONS: found[Sort.DECISION],
         OPEN: found[Sort.OPEN],
-        ERRORS: found[Sort.ERROR],
+        ERRORS: _one_of_alike(_distinct(found[Sort.ERROR])),
         CHANGED: [_gist(each) for each in material.changed],
     }
     return [
@@ -255,15 +255,21 @@ def _line(text: str) -> str:
 
 
 def _distinct(items: Iterable[ResumeItem]) -> list[ResumeItem]:
-    """Each text once, with those who say it; errors that differ in figures alone are one."""
+    """Each text once, with those who say it."""
     kept: dict[str, ResumeItem] = {}
     for item in items:
-        key = _DIGITS.sub("0", item.text.casefold())
-        before = kept.get(key)
-        sources = dict.fromkeys((*before.sources, *item.sources) if before else item.sources)
-        kept[key] = ResumeItem(
-            text=before.text if before else item.text, sources=tuple(sources)[:_SOURCES_MAX]
-        )
+        key = item.text.casefold()
+        before = kept.get(key, item)
+        sources = tuple(dict.fromkeys((*before.sources, *item.sources)))[:_SOURCES_MAX]
+        kept[key] = ResumeItem(text=before.text, sources=sources)
+    return list(kept.values())
+
+
+def _one_of_alike(errors: Iterable[ResumeItem]) -> list[ResumeItem]:
+    """Of errors that differ in figures alone the first: it cannot cite the others, whose figures differ."""
+    kept: dict[str, ResumeItem] = {}
+    for error in errors:
+        kept.setdefault(_DIGITS.sub("0", error.text.casefold()), error)
     return list(kept.values())
 
 

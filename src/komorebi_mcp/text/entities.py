@@ -43,6 +43,7 @@ _SNAKE = re.compile(r"_{0,2}[^\W_]{1,60}_[\w.]{1,150}")
 _CAMEL = re.compile(r"[a-z][a-z0-9]{1,60}[A-Z]\w{0,100}|[A-Z][a-z0-9]{1,60}[A-Z][a-z]\w{0,100}")
 _TICKED = re.compile(r"`([^`\s\n][^`\n]{0,78})`")
 
+_TRACEBACK = "Traceback (most recent call last)"
 _ERROR_NAME = re.compile(r"Error|Exception|Warning|Fault")
 _ERROR_TYPE = re.compile(r"(?<![\w.])[A-Za-z_][\w.]{0,100}(?::[^\n]{1,200})?")
 _ERROR_WORD = re.compile(r"[\w.]{1,100}(?:Error|Exception|Warning|Fault)(?=:|\Z)")
@@ -50,7 +51,7 @@ _ERROR_LINE = re.compile(
     r"(?i:\b(?:error|fatal|panic|exception)\b[ \t]{0,2}[:=][ \t]{0,4})[^\n]{1,200}"
     r"|(?i:\bexit(?:ed with)? (?:code|status) )[1-9][^\n]{0,200}"
     r"|\b(?:ERROR|FATAL|CRITICAL)\b[^\n]{1,200}"
-    r"|Traceback \(most recent call last\)"
+    rf"|{re.escape(_TRACEBACK)}"
     r"|\bE(?:NOENT|ACCES|CONNREFUSED|CONNRESET|PERM|EXIST|ADDRINUSE|PIPE|TIMEDOUT|NOSPC|INVAL)\b"
 )
 DECIDES = re.compile(
@@ -157,6 +158,9 @@ def find_errors(text: str) -> Iterator[tuple[int, int]]:
     places = [match.span() for match in _ERROR_LINE.finditer(text)]
     if _ERROR_NAME.search(text):
         places += [match.span() for match in _ERROR_TYPE.finditer(text) if _ERROR_WORD.match(match[0])]
+    # It only announces an error, which stands at its end.
+    named = [(start, end) for start, end in places if text[start:end] != _TRACEBACK]
+    places = named or places
     for start, end in sorted(places, key=lambda place: (place[0], -place[1])):
         shown = start + len(text[start:end].rstrip())
         if start >= end_before and shown > start:
