@@ -165,6 +165,7 @@ def test_words_that_make_no_command_are_one_plain_line_and_status_two(
     ended = komorebi(*arguments)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith("komorebi-mcp: ")
+    assert ended.err.partition(" See `komorebi-mcp ")[0].endswith((".", "?"))
     assert ended.err.endswith("--help`.\n")
     assert ended.err.isascii()
     assert "Value error" not in ended.err

@@ -149,7 +149,8 @@ def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = "komorebi-mcp" if context is None else context.command_path
     # typer checks some values by pydantic, whose own words stand before the reason.
-    return f"{for_people(told()).replace('Value error, ', '')} See `{command} --help`."
+    reason = for_people(told()).replace("Value error, ", "")
+    return f"{reason}{'' if reason.endswith(('.', '?')) else '.'} See `{command} --help`."
 
 
 if __name__ == "__main__":
