@@ -1,6 +1,6 @@
 """Limits of one owner, the figures for who runs the server, and slow senders."""
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,19 @@ async def test_a_head_or_body_that_comes_too_slowly_ends_the_connection(
             assert (await _all_of(answers[2])).startswith(b"HTTP/1.1 408 ")
         async with httpx.AsyncClient() as http:
             assert (await ask(http, url, "tools/list")).status_code == 200
+
+
+async def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (url, _):
+        port = httpx.URL(url).port
+        assert port is not None
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            with anyio.fail_after(5), suppress(anyio.BrokenResourceError):
+                await stream.send(b"POST /mcp HTTP/1.1\r\nx-long: ")
+                for _ in range(listener.HEAD_BYTES_MAX // 1024 + 1):
+                    await stream.send(b"x" * 1024)
+            with anyio.fail_after(5):
+                assert (await _all_of(stream)).startswith(b"HTTP/1.1 431 ")
 
 
 async def _all_of(stream: Any) -> bytes:

@@ -1,8 +1,4 @@
-"""The server over either transport, from its settings to its end.
-
-Once all is open, the garbage collector is told to leave it alone: looking through every module again and
-again finds nothing, and cost one search in twenty 50 ms.
-"""
+"""The server over either transport, from its settings to its end."""
 
 import gc
 import sys
@@ -38,9 +34,19 @@ def _event_loop() -> dict[str, Any]:
     return {"use_uvloop": sys.platform != "win32" and sys.implementation.name == "cpython"}
 
 
+def _spare_the_collector() -> None:
+    """Has the garbage collector leave alone what is open by now, and look at the rest less often.
+
+    Looking through every module again and again finds nothing, and cost one search in twenty 50 ms. A request
+    leaves a few hundred objects behind; looking after each 700, the default, took 6 % of a forwarded call.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def _stdio(settings: Settings) -> None:
     async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
-        gc.freeze()
+        _spare_the_collector()
         await serve_stdio(server)
 
 
@@ -49,7 +55,7 @@ async def _http(settings: Settings, host: str, port: int) -> None:
     from komorebi_mcp.surface.http import serve_http  # noqa: PLC0415
 
     async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
-        gc.freeze()
+        _spare_the_collector()
         await serve_http(server, app, host=host, port=port, on_listening=_announce)
 
 

@@ -6,11 +6,12 @@ import socket
 import sys
 from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from komorebi_mcp.errors import ConfigError
 
@@ -20,26 +21,76 @@ KEEP_ALIVE_S = 120
 """How long an idle connection stays open. After 5 s, uvicorn's own, the next call can meet its closing."""
 HEADERS_S = 20.0
 """How long the head of a request may take to come in; uvicorn itself waits for ever."""
+HEAD_BYTES_MAX = 64 * 1024
+"""How long the head of a request may be; its parser itself would take any."""
 CONNECTIONS_MAX = 2_000
 """Beyond it requests are answered with 503 at once: a stream for each of many clients, and room to spare."""
 
+_HEAD_START = b"HTTP/1.1 "
+_HEAD_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+)
 
-class _Protocol(H11Protocol):
-    """A connection that is closed if it keeps the head of a request to itself."""
+
+class _Joining:
+    """A transport that sends the head of a response together with what follows it at once.
+
+    uvicorn writes them apart, and uvloop writes at once: two system calls, and a client that is woken twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif data.startswith(_HEAD_START):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head and not self._transport.is_closing():
+            self._transport.write(self._head)
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Protocol(HttpToolsProtocol):
+    """A connection that is closed if the head of a request does not come to its end."""
 
     _head_due: asyncio.TimerHandle | None = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = _Joining(transport, self.loop)  # type: ignore[assignment]
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self._expect_head()
-        else:
+        if cycle is not None and not cycle.response_complete:
             self._forget_head()
+            return
+        # A body that is still coming in after its answer is read and thrown away, but not for ever either.
+        if cycle is None or not cycle.more_body:
+            self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self.transport.write(_HEAD_TOO_LONG)
+            self.transport.close()
+        else:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
@@ -50,6 +101,7 @@ class _Protocol(H11Protocol):
             self._head_due = self.loop.call_later(HEADERS_S, self.transport.close)
 
     def _forget_head(self) -> None:
+        self._head_bytes = 0
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
