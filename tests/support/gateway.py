@@ -35,10 +35,9 @@ from komorebi_mcp.surface.subscriptions import Subscriptions
 from komorebi_mcp.upstream.caller import Caller
 from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.pool import Upstreams, open_upstreams
-from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.session import OnNotification, Session, open_session
 from komorebi_mcp.upstream.status import Era
-from komorebi_mcp.upstream.transports import Diagnosis
+from komorebi_mcp.upstream.wire import over_streams
 from support.serving import forget_ended_servers
 
 LIST_TTL_MS = 60_000
@@ -122,8 +121,7 @@ async def raw_client(
 ) -> AsyncIterator[Session]:
     """A client of `server` that sees messages as they are on the wire."""
     session = open_session(
-        InMemoryTransport(server),
-        Diagnosis(Secrets({})),
+        over_streams(InMemoryTransport(server)),
         probe=era is Era.MODERN,
         on_notification=on_notification or (lambda *_: None),
         on_closed=lambda: None,

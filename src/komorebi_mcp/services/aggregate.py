@@ -157,11 +157,10 @@ class Aggregate:
             raise self._not_there(upstream)
         return named[upstream]
 
-    def input_schema(self, name: str) -> Mapping[str, Any] | None:
-        """The input schema of a known upstream tool."""
+    def mirrored_schema(self, name: str) -> Mapping[str, Any] | None:
+        """The input schema of a known upstream tool that has arguments repeated in headers; else None."""
         tool = self.upstreams.known().get(name)
-        schema = tool.definition.get("inputSchema") if tool else None
-        return schema if isinstance(schema, dict) else None
+        return None if tool is None or not tool.mirrored else tool.definition["inputSchema"]
 
     async def call(self, name: str, params: Mapping[str, Any], *, caller: Caller = NOBODY) -> dict[str, Any]:
         """The raw result of the tool that appears as `name`, called with these raw params and their `_meta`.

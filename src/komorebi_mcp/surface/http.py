@@ -161,9 +161,10 @@ class AccessLog:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._is_wanted = _log.is_enabled_for(INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _log.is_enabled_for(INFO):
+        if scope["type"] != "http" or not self._is_wanted:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()

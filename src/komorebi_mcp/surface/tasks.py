@@ -65,9 +65,10 @@ class TaskCalls:
         return await call_next(ctx)
 
     def _may_concern(self, ctx: _Context) -> bool:
-        """Whether the call could become a task, or asks for it; most calls of our own need no second look."""
+        """Whether the call could become a task, or asks for it; most calls need no second look."""
         params = ctx.params or {}
-        return "task" in params or self._own.get(str(params.get("name")), True)
+        could_be = self._own.get(str(params.get("name")), True)
+        return "task" in params or (could_be and follows_tasks(ctx))
 
     def _is_acceptable(self, ctx: _Context) -> bool:
         if not connection_of(ctx).initialize_accepted:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
 from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 from mcp_types.methods import validate_server_result
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
@@ -45,6 +46,8 @@ class Entry:
     """Whose clients can read the definition; never empty."""
     seen: int = 0
     """Greater for what was first seen later."""
+    mirrored: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    """Of a tool: the headers that modern clients repeat an argument in, by the argument's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +128,20 @@ def read_offer(upstream: UpstreamConfig, offer: Offer, verdict: Verdict | None =
             else:
                 seen = 0 if verdict is None else verdict.seen.get((_pin(kind), original), 0)
                 clean = seen_in(definition)
-                found[original] = Entry(kind, original, upstream.prefix, original, clean, eras, seen)
+                mirrored = _mirrored_in(clean.get("inputSchema")) if kind is Kind.TOOL else {}
+                found[original] = Entry(
+                    kind, original, upstream.prefix, original, clean, eras, seen, mirrored
+                )
         for original, entry in found.items():
             is_held = verdict is not None and (_pin(kind), original) in verdict.held
             (held if is_held else entries).append(entry)
     claims: Mapping[Any, int] = verdict.seen if upstream.bare and verdict else {}
     return Listing(upstream, tuple(entries), tuple(held), tuple(denied), tuple(left_out), claims)
+
+
+def _mirrored_in(schema: Any) -> Mapping[tuple[str, ...], str]:
+    """Found once for each listing: the whole schema is searched for it."""
+    return {} if find_invalid_x_mcp_header(schema) is not None else x_mcp_header_map(schema)
 
 
 def is_allowed(upstream: UpstreamConfig, tool: str) -> bool:

@@ -17,12 +17,8 @@ from mcp.shared.inbound import (
     MCP_PROTOCOL_VERSION_HEADER,
     NAME_BEARING_METHODS,
     encode_header_value,
-    find_invalid_x_mcp_header,
     mcp_param_headers,
-    x_mcp_header_map,
 )
-from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
-from mcp.shared.transport_context import TransportContext
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
@@ -41,13 +37,12 @@ from mcp_types.version import (
 from komorebi_mcp.errors import UpstreamUnavailable
 from komorebi_mcp.upstream.caller import Caller
 from komorebi_mcp.upstream.status import Era
+from komorebi_mcp.upstream.wire import Refused, Wire
 
 PROBE_TIMEOUT_S = 5.0
 
 _CLIENT_INFO = {"name": "komorebi-mcp", "title": "Komorebi", "version": version("komorebi-mcp")}
 _ENVELOPE_KEYS = (PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY, CLIENT_CAPABILITIES_META_KEY)
-
-Dispatcher = JSONRPCDispatcher[TransportContext]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +93,21 @@ class Terms:
         return stamped, {"headers": sent}
 
 
-def param_headers(terms: Terms, schema: Any, params: Mapping[str, Any]) -> dict[str, str]:
+def param_headers(
+    terms: Terms, mirrored: Mapping[tuple[str, ...], str], params: Mapping[str, Any]
+) -> dict[str, str]:
     """The `Mcp-Param-*` headers by which a modern upstream has a tool's arguments mirrored."""
     arguments = params.get("arguments")
-    if terms.era is not Era.MODERN or not isinstance(arguments, Mapping):
+    if not mirrored or terms.era is not Era.MODERN or not isinstance(arguments, Mapping):
         return {}
-    if find_invalid_x_mcp_header(schema) is not None:
-        return {}
-    return mcp_param_headers(x_mcp_header_map(schema), arguments)
+    return mcp_param_headers(mirrored, arguments)
 
 
 class ProbeEndedConnection(UpstreamUnavailable):
     """The upstream hung up on `server/discover`, as some of the handshake era do on what they do not know."""
 
 
-async def agree(dispatcher: Dispatcher, *, probe: bool, capabilities: Mapping[str, Any]) -> Terms:
+async def agree(wire: Wire, *, probe: bool, capabilities: Mapping[str, Any]) -> Terms:
     """The terms this upstream speaks under; without `probe` only `initialize` is tried.
 
     The capabilities are those that `initialize` declares.
@@ -123,23 +118,23 @@ async def agree(dispatcher: Dispatcher, *, probe: bool, capabilities: Mapping[st
         MCPError: It refused the handshake.
     """
     if not probe:
-        return await _initialize(dispatcher, capabilities)
-    offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
+        return await _initialize(wire, capabilities)
+    offered = await _discover(wire, LATEST_MODERN_VERSION)
     if offered is not None:
         return offered
     try:
-        return await _initialize(dispatcher, capabilities)
+        return await _initialize(wire, capabilities)
     except MCPError as error:
         if error.code != UNSUPPORTED_PROTOCOL_VERSION:
             raise
         # It answered the probe after all, too late for us, and has been modern on this connection since.
-        offered = await _discover(dispatcher, LATEST_MODERN_VERSION)
+        offered = await _discover(wire, LATEST_MODERN_VERSION)
         if offered is None:
             raise
         return offered
 
 
-async def _discover(dispatcher: Dispatcher, proposed: str) -> Terms | None:
+async def _discover(wire: Wire, proposed: str) -> Terms | None:
     """Modern terms that the upstream agrees to, or None."""
     opts: CallOptions = {
         "timeout": PROBE_TIMEOUT_S,
@@ -147,7 +142,9 @@ async def _discover(dispatcher: Dispatcher, proposed: str) -> Terms | None:
         "headers": {MCP_PROTOCOL_VERSION_HEADER: proposed, MCP_METHOD_HEADER: "server/discover"},
     }
     try:
-        result = await dispatcher.send_raw_request("server/discover", {"_meta": _envelope(proposed)}, opts)
+        result = await wire.send_raw_request("server/discover", {"_meta": _envelope(proposed)}, opts)
+    except Refused:
+        return None
     except MCPError as error:
         if is_closed(error):
             raise ProbeEndedConnection("It ended the connection when asked for its version.") from error
@@ -155,23 +152,23 @@ async def _discover(dispatcher: Dispatcher, proposed: str) -> Terms | None:
             return None
         supported = error.data.get("supported") if isinstance(error.data, dict) else None
         mutual = _newest(supported)
-        return await _discover(dispatcher, mutual) if mutual and mutual != proposed else None
+        return await _discover(wire, mutual) if mutual and mutual != proposed else None
     offered = _newest(result.get("supportedVersions"))
     return _terms(Era.MODERN, offered, result) if offered else None
 
 
-async def _initialize(dispatcher: Dispatcher, capabilities: Mapping[str, Any]) -> Terms:
+async def _initialize(wire: Wire, capabilities: Mapping[str, Any]) -> Terms:
     params = {
         "protocolVersion": LATEST_HANDSHAKE_VERSION,
         "capabilities": dict(capabilities),
         "clientInfo": _CLIENT_INFO,
     }
-    result = await dispatcher.send_raw_request("initialize", params, {"cancel_on_abandon": False})
+    result = await wire.send_raw_request("initialize", params, {"cancel_on_abandon": False})
     spoken = result.get("protocolVersion")
     if spoken not in HANDSHAKE_PROTOCOL_VERSIONS:
         raise UpstreamUnavailable(f"It speaks protocol version {str(spoken)[:20]!r}, which is not supported.")
     terms = _terms(Era.HANDSHAKE, spoken, result)
-    await dispatcher.notify("notifications/initialized", None, {"headers": terms.headers})
+    await wire.notify("notifications/initialized", None, {"headers": terms.headers})
     return terms
 
 

@@ -24,7 +24,8 @@ from komorebi_mcp.upstream.seats import Seats
 from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.session import Session, open_session
 from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
-from komorebi_mcp.upstream.transports import Diagnosis, open_transport
+from komorebi_mcp.upstream.transports import Noise, wire_to
+from komorebi_mcp.upstream.wire import SessionExpired
 
 CALL_WAIT_S = 20.0
 """How long a call waits for the connection; the handshake itself may take longer."""
@@ -74,7 +75,7 @@ class KeptConnection:
         self._following = Following()
         self._first: Caller = NOBODY
         """Whose capabilities the shared connection declares."""
-        self._diagnosis = Diagnosis(self._secrets)
+        self._noise = Noise(self._secrets)
         self._session: Session | None = None
         self._era: Era | None = None
         self._capabilities: Mapping[str, Any] = {}
@@ -227,9 +228,9 @@ class KeptConnection:
         return not self._stopping
 
     async def _hold_connection(self) -> None:
-        self._diagnosis = diagnosis = Diagnosis(self._secrets)
+        self._noise = noise = Noise(self._secrets)
         async with (
-            self._open(diagnosis, self._first, self._poke) as session,
+            self._open(noise, self._first, self._poke) as session,
             anyio.create_task_group() as beside,
         ):
             self._era, self._capabilities = session.terms.era, session.terms.capabilities
@@ -254,13 +255,12 @@ class KeptConnection:
 
     @asynccontextmanager
     async def _open(
-        self, diagnosis: Diagnosis, caller: Caller, on_closed: Callable[[], None]
+        self, noise: Noise, caller: Caller, on_closed: Callable[[], None]
     ) -> AsyncIterator[Session]:
         """A connection that declares the caller's capabilities, and is its own where it has a session."""
-        transport = await open_transport(self.config, self._environment, self._secrets, diagnosis)
+        wire = await wire_to(self.config, self._environment, self._secrets, noise)
         async with open_session(
-            transport,
-            diagnosis,
+            wire,
             probe=self._probe,
             on_notification=self._hear,
             on_closed=on_closed,
@@ -273,7 +273,7 @@ class KeptConnection:
 
     @asynccontextmanager
     async def _open_seat(self, caller: Caller, on_closed: Callable[[], None]) -> AsyncIterator[Session]:
-        async with self._open(Diagnosis(self._secrets), caller, on_closed) as session:
+        async with self._open(Noise(self._secrets), caller, on_closed) as session:
             await self._following.hear(session)
             yield session
 
@@ -306,8 +306,8 @@ class KeptConnection:
         self._failures += 1
         self._failed_at = anyio.current_time()
         if why != self._last_error and not self._stopping:
-            noise = self._diagnosis.noise
-            _log.warning("upstream.failed", upstream=self.config.name, reason=why, said=noise)
+            said = self._noise.lines
+            _log.warning("upstream.failed", upstream=self.config.name, reason=why, said=said)
         self._last_error = why
         self._settle(UpstreamState.FAILED)
 
@@ -345,4 +345,6 @@ class KeptConnection:
             # Whatever it is, it is no modern server; the next attempt begins with what it may know.
             self._probe = False
             self._at_once = True
-        return reason_of(error, self.config, self._secrets, self._diagnosis.noise)
+        if isinstance(leaf, SessionExpired):
+            self._at_once = True
+        return reason_of(error, self.config, self._secrets, self._noise.lines)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any
 
 import anyio
@@ -13,9 +14,13 @@ from komorebi_mcp.upstream.catalogue import Entry, quarantined
 from komorebi_mcp.upstream.following import set_level
 from komorebi_mcp.upstream.handshake import param_headers
 from komorebi_mcp.upstream.kept import CALL_WAIT_S, KeptConnection
-from komorebi_mcp.upstream.offers import Kind
-from komorebi_mcp.upstream.session import Ended, Session, SessionExpired
+from komorebi_mcp.upstream.seats import fits
+from komorebi_mcp.upstream.session import Session
 from komorebi_mcp.upstream.status import Era
+from komorebi_mcp.upstream.wire import Ended, NotSent
+
+TRIES_MAX = 3
+"""Of one request: the connection may turn out to be gone, and the next one to have lost the session."""
 
 
 class Link(KeptConnection):
@@ -39,15 +44,7 @@ class Link(KeptConnection):
             UpstreamUnavailable: The message names the upstream and what to do.
         """
         try:
-            try:
-                return await self._request_once(method, params, caller, entry)
-            except SessionExpired:
-                # It was not carried out, so asking again on a new connection repeats nothing.
-                return await self._request_once(method, params, caller, entry)
-            except Ended:
-                if not _may_repeat(method, entry):
-                    raise
-                return await self._request_once(method, params, caller, entry)
+            return await self._request_again(method, params, caller, entry)
         except UpstreamRefused as error:
             raise UpstreamRefused(
                 self._secrets.mask(str(error)), code=error.code, data=self._secrets.mask_all(error.data)
@@ -56,6 +53,21 @@ class Link(KeptConnection):
             raise
         except UpstreamUnavailable as error:
             raise self.unavailable(str(error)) from error
+
+    async def _request_again(
+        self, method: str, params: Mapping[str, Any], caller: Caller, entry: Entry | None
+    ) -> dict[str, Any]:
+        """The result of the first try, or of another one where that repeats nothing or does no harm."""
+        tries = count(1)
+        while True:
+            try:
+                return await self._request_once(method, params, caller, entry)
+            except NotSent:
+                if next(tries) == TRIES_MAX:
+                    raise
+            except Ended:
+                if next(tries) == TRIES_MAX or not _may_repeat(method, entry):
+                    raise
 
     def offers(self, capability: str) -> bool:
         """Whether it declared this when it was last reached."""
@@ -111,21 +123,27 @@ class Link(KeptConnection):
         if entry is not None and held:
             # It was known from before, and the upstream came up with another definition.
             raise quarantined(entry, self.config.name)
+        if fits(shared, caller):
+            return await self._ask(shared, method, params, caller, entry)
         async with self._seat(caller, shared) as session:
-            began = anyio.current_time()
-            try:
-                with span("upstream", upstream=self.config.name, method=method):
-                    result = await session.request(
-                        method,
-                        params,
-                        timeout_s=self.config.timeout_s,
-                        caller=caller,
-                        headers=_headers(session, entry, params),
-                    )
-            except SessionExpired:
-                if session is shared:
-                    self._leave(session)
-                raise
+            return await self._ask(session, method, params, caller, entry)
+
+    async def _ask(
+        self, session: Session, method: str, params: Mapping[str, Any], caller: Caller, entry: Entry | None
+    ) -> dict[str, Any]:
+        began = anyio.current_time()
+        try:
+            with span("upstream", upstream=self.config.name, method=method):
+                result = await session.request(
+                    method,
+                    params,
+                    timeout_s=self.config.timeout_s,
+                    caller=caller,
+                    headers=_headers(session, entry, params),
+                )
+        except NotSent:
+            self._leave(session)
+            raise
         self._latencies_ms.append((anyio.current_time() - began) * 1000)
         return self._secrets.mask_all(result) if result.get("isError") is True else result
 
@@ -154,6 +172,4 @@ _READING = frozenset({"completion/complete", "prompts/get", "resources/read"})
 
 
 def _headers(session: Session, entry: Entry | None, params: Mapping[str, Any]) -> dict[str, str]:
-    if entry is None or entry.kind is not Kind.TOOL:
-        return {}
-    return param_headers(session.terms, entry.definition.get("inputSchema"), params)
+    return {} if entry is None else param_headers(session.terms, entry.mirrored, params)

@@ -40,17 +40,13 @@ class Seats:
 
     @asynccontextmanager
     async def take(self, caller: Caller, shared: Session, *, wait_s: float) -> AsyncIterator[Session]:
-        """The connection for a request of this caller, while it is under way.
+        """A connection for a request that does not fit the shared one, while it is under way.
 
         Raises:
             UpstreamUnavailable: There are too many, or it is not there within `wait_s` seconds.
             Exception: Whatever kept it from opening.
         """
-        key = _key_of(caller)
-        alone = caller.client is None and not shared.correlates and caller.can_be_asked
-        if _fits(shared, caller, key, alone=alone):
-            yield shared
-            return
+        key, alone = _key_of(caller), _needs_to_be_alone(caller, shared)
         seat = next((seat for seat in self._seats if seat.is_free(key, alone=alone)), None)
         if seat is None:
             seat = await self._add(key, caller)
@@ -157,14 +153,21 @@ def _key_of(caller: Caller) -> Hashable:
     return caller.owner, capabilities_key(caller.capabilities)
 
 
-def _fits(shared: Session, caller: Caller, key: Hashable, *, alone: bool) -> bool:
+def fits(shared: Session, caller: Caller) -> bool:
     """Whether the shared connection will do; the first that needs one of its own keeps it."""
     if shared.terms.era is Era.MODERN or caller is NOBODY:
         return True
-    if capabilities_key(caller.capabilities) != capabilities_key(shared.declared) or alone:
+    if capabilities_key(caller.capabilities) != capabilities_key(shared.declared):
+        return False
+    if _needs_to_be_alone(caller, shared):
         return False
     if not shared.keeps_state:
         return True
+    key = _key_of(caller)
     if shared.held_by is None:
         shared.held_by, shared.client = key, caller.client
     return shared.held_by == key
+
+
+def _needs_to_be_alone(caller: Caller, shared: Session) -> bool:
+    return caller.client is None and not shared.correlates and caller.can_be_asked

@@ -10,21 +10,16 @@ from itertools import count
 from typing import Any
 
 import anyio
-import anyio.abc
-from mcp.client import Transport
-from mcp.shared.dispatcher import DispatchContext
 from mcp.shared.exceptions import MCPError
-from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
-from mcp.shared.transport_context import TransportContext
 from mcp_types import jsonrpc as codes
 
 from komorebi_mcp.errors import UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.upstream.caller import EVERY_LEVEL, NOBODY, Caller, Client, Start
-from komorebi_mcp.upstream.handshake import Dispatcher, Terms, agree, is_closed
+from komorebi_mcp.upstream.handshake import Terms, agree, is_closed
 from komorebi_mcp.upstream.outbox import Outbox, is_wanted
 from komorebi_mcp.upstream.route import Route
 from komorebi_mcp.upstream.status import Era
-from komorebi_mcp.upstream.transports import Diagnosis
+from komorebi_mcp.upstream.wire import Ears, Ended, OpenWire, Wire
 
 CONNECT_TIMEOUT_S = 60.0
 """A first start may download the server, as npx and uvx do."""
@@ -37,30 +32,20 @@ _under_way: ContextVar[tuple["Session", Route] | None] = ContextVar("komorebi_un
 request on whose stream it came."""
 
 
-class Ended(UpstreamUnavailable):
-    """The connection ended before the answer; whether the request was carried out is not known."""
-
-
-class SessionExpired(UpstreamUnavailable):
-    """The upstream no longer knows the session, so it did not carry out the request."""
-
-
 class Session:
     """A connection with agreed terms; made by `open_session`."""
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        wire: Wire,
         terms: Terms,
-        diagnosis: Diagnosis,
         *,
         declared: Mapping[str, Any],
         is_open: Callable[[], bool],
         start: Start,
         on_notification: OnNotification,
     ) -> None:
-        self._dispatcher = dispatcher
-        self._diagnosis = diagnosis
+        self._wire = wire
         self._is_open = is_open
         self._start = start
         self._on_notification = on_notification
@@ -83,12 +68,12 @@ class Session:
     @property
     def keeps_state(self) -> bool:
         """Whether what one request did may show in the next, as far as can be seen from outside."""
-        return self.terms.era is Era.HANDSHAKE and self._diagnosis.keeps_state
+        return self.terms.era is Era.HANDSHAKE and self._wire.keeps_state
 
     @property
     def correlates(self) -> bool:
         """Whether what the upstream sends shows which request it belongs to."""
-        return self._diagnosis.correlates
+        return self._wire.correlates
 
     async def request(
         self,
@@ -119,12 +104,12 @@ class Session:
             stamped["_meta"] = meta
         route = self._routes[token] = Route(caller, timeout_s, self._start)
         reset = _under_way.set((self, route))
-        outcome: dict[str, Any] | MCPError | None = None
+        outcome: dict[str, Any] | MCPError | UpstreamUnavailable | None = None
         try:
             with route.deadline:
                 try:
-                    outcome = await self._dispatcher.send_raw_request(method, stamped, opts)
-                except MCPError as error:
+                    outcome = await self._wire.send_raw_request(method, stamped, opts)
+                except (MCPError, UpstreamUnavailable) as error:
                     outcome = error
             await route.delivered()
         finally:
@@ -133,30 +118,33 @@ class Session:
             route.close()
         if outcome is None:
             raise UpstreamUnavailable(f"It did not answer within {timeout_s:g} seconds.")
+        if isinstance(outcome, UpstreamUnavailable):
+            raise outcome
         if isinstance(outcome, MCPError):
             # Waiters hear of the end a little before the connection's own task does.
             self._has_ended |= is_closed(outcome) and outcome.message == "Connection closed"
-            raise explain(outcome, self._diagnosis) from outcome
+            raise explain(outcome) from outcome
         return outcome
 
     async def notify(self, method: str, params: Mapping[str, Any] | None) -> None:
         """Sends a notification, as far as the connection takes it."""
-        await self._dispatcher.notify(method, params, {"headers": self.terms.headers})
+        await self._wire.notify(method, params, {"headers": self.terms.headers})
 
-    def intercept(
-        self, method: str, params: Mapping[str, Any] | None, under_way: tuple["Session", Route] | None
-    ) -> None:
+    def intercept(self, method: str, params: Mapping[str, Any] | None) -> None:
         """Takes a notification to its request, to the client of the session, or to whoever keeps it.
 
-        Runs in the order of the wire and never waits. `under_way` is the request on whose stream it came.
+        Runs in the order of the wire and never waits.
         """
         given = dict(params or {})
+        if method == "notifications/cancelled":
+            # Of a request of the upstream's own, which the wire has ended.
+            return
         if method == "notifications/progress":
             if route := self._routes.get(str(given.get("progressToken"))):
                 route.put(method, given)
         elif method in _OF_THE_CONNECTION:
             self._on_notification(method, given)
-        elif route := self._route(under_way):
+        elif route := self._route():
             route.put(method, given)
         elif (client := self.client) is None or client.tell is None:
             # It can be told to nobody in particular.
@@ -169,14 +157,15 @@ class Session:
         """What the client that it is meant for answers to a request of the upstream."""
         if method == "ping":
             return {}
-        if route := self._route(_under_way.get()):
+        if route := self._route():
             return await route.ask(method, params)
         if self.client is not None and self.client.ask is not None:
             return await self.client.ask(method, params)
         raise MCPError(code=codes.METHOD_NOT_FOUND, message="Method not found", data=method)
 
-    def _route(self, under_way: tuple["Session", Route] | None) -> Route | None:
+    def _route(self) -> Route | None:
         """The request that something of the upstream belongs to; None when that cannot be told."""
+        under_way = _under_way.get()
         if under_way is not None and under_way[0] is self:
             return under_way[1]
         routes = [route for route in self._routes.values() if route.caller is not NOBODY]
@@ -198,26 +187,18 @@ _OF_THE_CONNECTION = frozenset(
 """Whatever request is under way, these are not about it."""
 
 
-def explain(error: MCPError, diagnosis: Diagnosis) -> UpstreamRefused | UpstreamUnavailable:
+def explain(error: MCPError) -> UpstreamRefused | UpstreamUnavailable:
     """What the upstream answered, told apart from what the SDK says on its behalf in the same form."""
-    status = diagnosis.http_status
     if is_closed(error):
         return Ended("It ended the connection before it answered.")
-    if diagnosis.has_expired:
-        return SessionExpired("It no longer knows the session.")
-    match error.code, error.message:
-        case codes.PARSE_ERROR, message if message.startswith("Failed to parse"):
-            return UpstreamUnavailable("It sent an answer that is not valid JSON-RPC.")
-        case codes.INTERNAL_ERROR, "Server returned an error response" if status is not None:
-            return UpstreamUnavailable(f"It answered with HTTP status {status}.")
-        case code, message:
-            return UpstreamRefused(message, code=code, data=error.data)
+    if error.code == codes.PARSE_ERROR and error.message.startswith("Failed to parse"):
+        return UpstreamUnavailable("It sent an answer that is not valid JSON-RPC.")
+    return UpstreamRefused(error.message, code=error.code, data=error.data)
 
 
 @asynccontextmanager
 async def open_session(
-    transport: Transport,
-    diagnosis: Diagnosis,
+    open_wire: OpenWire,
     *,
     probe: bool,
     on_notification: OnNotification,
@@ -234,44 +215,34 @@ async def open_session(
         OSError: The child process cannot be started.
     """
     session: Session | None = None
+    ready = anyio.Event()
+    is_running = True
 
-    async with transport as (read, write), anyio.create_task_group() as tasks:
+    def hear(method: str, params: Mapping[str, Any] | None) -> None:
+        if session is not None:
+            session.intercept(method, params)
 
-        def intercept(method: str, params: Mapping[str, Any] | None) -> bool:
-            if session is not None:
-                context = getattr(read, "last_context", None)
-                session.intercept(method, params, context.get(_under_way) if context else None)
-            # Consumed: a task for each of a flood of notifications would cost every other upstream.
-            return True
+    async def answer(method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        await ready.wait()
+        assert session is not None  # noqa: S101  # `ready` is set after it.
+        return await session.answer(method, params)
 
-        async def answer(
-            _ctx: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
-        ) -> dict[str, Any]:
-            await ready.wait()
-            assert session is not None  # noqa: S101  # `ready` is set after it.
-            return await session.answer(method, params)
+    def closed() -> None:
+        nonlocal is_running
+        is_running = False
+        on_closed()
 
-        dispatcher: Dispatcher = JSONRPCDispatcher(read, write)
-        running = True
-        ready = anyio.Event()
-
-        async def run(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-            nonlocal running
-            try:
-                await dispatcher.run(answer, _ignore, intercept, task_status=task_status)
-            finally:
-                running = False
-                on_closed()
-
-        await tasks.start(run)
+    async with (
+        open_wire(Ears(hear=hear, answer=answer, closed=closed)) as wire,
+        anyio.create_task_group() as tasks,
+    ):
         with anyio.move_on_after(CONNECT_TIMEOUT_S) as patience:
-            terms = await _handshake(dispatcher, diagnosis, probe=probe, capabilities=capabilities or {})
+            terms = await _handshake(wire, probe=probe, capabilities=capabilities or {})
             session = Session(
-                dispatcher,
+                wire,
                 terms,
-                diagnosis,
                 declared=capabilities or {},
-                is_open=lambda: running,
+                is_open=lambda: is_running,
                 start=tasks.start_soon,
                 on_notification=on_notification,
             )
@@ -282,16 +253,8 @@ async def open_session(
         tasks.cancel_scope.cancel()
 
 
-async def _handshake(
-    dispatcher: Dispatcher, diagnosis: Diagnosis, *, probe: bool, capabilities: Mapping[str, Any]
-) -> Terms:
+async def _handshake(wire: Wire, *, probe: bool, capabilities: Mapping[str, Any]) -> Terms:
     try:
-        return await agree(dispatcher, probe=probe, capabilities=capabilities)
+        return await agree(wire, probe=probe, capabilities=capabilities)
     except MCPError as error:
-        raise explain(error, diagnosis) from error
-
-
-async def _ignore(
-    _ctx: DispatchContext[TransportContext], _method: str, _params: Mapping[str, Any] | None
-) -> None:
-    """Every notification was consumed in wire order already."""
+        raise explain(error) from error

@@ -2,106 +2,71 @@
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 import anyio.to_thread
-import httpx2
-from mcp.client import Transport
-from mcp.client._transport import TransportStreams
 from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamable_http_client
 
 from komorebi_mcp.errors import ConfigError
 from komorebi_mcp.upstream.config import UpstreamConfig
+from komorebi_mcp.upstream.endpoint import CONNECT_TIMEOUT_S
 from komorebi_mcp.upstream.secrets import Secrets
-from komorebi_mcp.upstream.stdio import MESSAGE_BYTES_MAX, inherited, open_child
+from komorebi_mcp.upstream.stdio import inherited, open_child
+from komorebi_mcp.upstream.streamable import over_http
+from komorebi_mcp.upstream.wire import OpenWire, over_streams
 
-CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 30.0
 NOISE_LINES_MAX = 50
 
 _LITERAL_CHARS_MIN = 8
-_SESSION_HEADER = "mcp-session-id"
 
 _TELLING_NAME = re.compile(r"key|token|secret|passw|auth|credential|cookie", re.IGNORECASE)
 
 
-class Diagnosis:
-    """What is known about a connection besides its messages; masked as it comes in."""
+class Noise:
+    """What an upstream writes beside its messages; masked as it comes in."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
-        self._noise: deque[str] = deque(maxlen=NOISE_LINES_MAX)
-        self.http_status: int | None = None
-        """Of the latest HTTP answer that was a refusal."""
-        self.has_expired = False
-        """The server answered 404 to its own session id, which means that it has forgotten the session."""
-        self.keeps_state = True
-        """Whether one connection may differ from the next; over HTTP once the server names its session."""
-        self.correlates = False
-        """Whether what the server sends shows which request it belongs to."""
+        self._lines: deque[str] = deque(maxlen=NOISE_LINES_MAX)
 
-    def add_noise(self, line: str) -> None:
-        self._noise.append(self._secrets.mask(line))
+    def add(self, line: str) -> None:
+        self._lines.append(self._secrets.mask(line))
 
     @property
-    def noise(self) -> tuple[str, ...]:
-        """The latest lines the upstream wrote beside its messages, oldest first."""
-        return tuple(self._noise)
-
-    async def take_note(self, response: httpx2.Response) -> None:
-        self.keeps_state |= _SESSION_HEADER in response.headers
-        if response.status_code >= httpx2.codes.BAD_REQUEST:
-            self.http_status = response.status_code
-        if response.status_code == httpx2.codes.NOT_FOUND and _SESSION_HEADER in response.request.headers:
-            self.has_expired = True
+    def lines(self) -> tuple[str, ...]:
+        """The latest lines, oldest first."""
+        return tuple(self._lines)
 
 
-async def open_transport(
-    config: UpstreamConfig, environment: Mapping[str, str], secrets: Secrets, diagnosis: Diagnosis
-) -> Transport:
-    """The transport of this upstream, to be entered by the caller.
+async def wire_to(
+    config: UpstreamConfig, environment: Mapping[str, str], secrets: Secrets, noise: Noise
+) -> OpenWire:
+    """The way to this upstream, to be opened by the caller.
 
     Raises:
         ConfigError: The entry refers to something that is not there, or its URL is none.
     """
     resolved = await anyio.to_thread.run_sync(partial(_resolve, config, secrets))
     if config.transport == "stdio":
-        return open_child(
+        child = open_child(
             (resolved.command, *resolved.args),
             env=inherited(environment) | dict(resolved.env),
             cwd=resolved.cwd,
-            on_noise=diagnosis.add_noise,
+            on_noise=noise.add,
         )
+        return over_streams(child)
     if not resolved.url.startswith(("http://", "https://")):
         raise ConfigError('Its "url" does not begin with http:// or https://. Correct it in the file.')
-    timeout = httpx2.Timeout(
-        WRITE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=config.timeout_s + WRITE_TIMEOUT_S
-    )
+    silent_s = config.timeout_s + WRITE_TIMEOUT_S
+    headers = dict(resolved.headers)
     if config.transport == "sse":
-        return sse_client(
-            resolved.url,
-            headers=dict(resolved.headers),
-            timeout=CONNECT_TIMEOUT_S,
-            sse_read_timeout=config.timeout_s + WRITE_TIMEOUT_S,
+        return over_streams(
+            sse_client(resolved.url, headers=headers, timeout=CONNECT_TIMEOUT_S, sse_read_timeout=silent_s)
         )
-    diagnosis.keeps_state, diagnosis.correlates = False, True
-    client = httpx2.AsyncClient(
-        headers=dict(resolved.headers), timeout=timeout, event_hooks={"response": [diagnosis.take_note]}
-    )
-    return _open_http(resolved.url, client)
-
-
-@asynccontextmanager
-async def _open_http(url: str, client: httpx2.AsyncClient) -> AsyncIterator[TransportStreams]:
-    async with (
-        client,
-        streamable_http_client(url, http_client=client, max_sse_event_size=MESSAGE_BYTES_MAX) as streams,
-    ):
-        yield streams
+    return over_http(resolved.url, headers=headers, read_timeout_s=silent_s)
 
 
 def _resolve(config: UpstreamConfig, secrets: Secrets) -> UpstreamConfig:
