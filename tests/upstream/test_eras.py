@@ -10,7 +10,9 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client._memory import InMemoryTransport
+from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    URL_ELICITATION_REQUIRED,
     CreateMessageResult,
     ElicitResult,
     ErrorData,
@@ -117,6 +119,51 @@ async def test_questions_of_an_upstream_reach_the_client_that_called(
     assert answers["elicitation"]["content"] == {"name": "Ada"}
     assert answers["sampling"]["content"]["text"] == "Paris"
     assert answers["roots"]["roots"] == [{"uri": "file:///work", "name": "work"}]
+
+
+@CLIENTS
+@UPSTREAMS
+@TRANSPORTS
+async def test_an_upstream_may_have_the_user_visit_a_url(
+    tmp_path: Path, mode: Any, theirs: Era, transport: str
+) -> None:
+    asked: list[Any] = []
+
+    async def visit(_ctx: Any, params: Any) -> ElicitResult | ErrorData:
+        asked.append(params)
+        return ElicitResult(action="accept")
+
+    with anyio.fail_after(WAIT_S), upstream(theirs, transport) as entry:
+        async with connected(tmp_path, entry, mode, elicitation_callback=visit) as client:
+            answer = json.loads(text_of(await client.call_tool("up__consult", {"of": "visit"})))
+    assert answer["action"] == "accept"
+    (params,) = asked
+    assert (params.url, params.message) == ("https://example.com/in", "Sign in.")
+    assert (params.elicitation_id is not None) == (mode == "legacy")
+
+
+@CLIENTS
+@TRANSPORTS
+async def test_an_upstream_that_wants_a_url_visited_first_is_called_again_once_it_was(
+    tmp_path: Path, mode: Any, transport: str
+) -> None:
+    asked: list[Any] = []
+
+    async def visit(_ctx: Any, params: Any) -> ElicitResult | ErrorData:
+        asked.append(params.url)
+        return ElicitResult(action="accept")
+
+    with anyio.fail_after(WAIT_S), upstream(Era.HANDSHAKE, transport) as entry:
+        async with connected(tmp_path, entry, mode, elicitation_callback=visit) as client:
+            if mode == "legacy":
+                # Its era has an error for it, which passes as it is.
+                with pytest.raises(MCPError) as refused:
+                    await client.call_tool("up__sign_in")
+                assert refused.value.error.code == URL_ELICITATION_REQUIRED
+                assert refused.value.error.data["elicitations"][0]["elicitationId"] == "v2"
+                assert refused.value.error.data["x-why"] is None
+            assert text_of(await client.call_tool("up__sign_in")) == "signed in"
+    assert asked == ([] if mode == "legacy" else ["https://example.com/in"])
 
 
 @CLIENTS

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, URL_ELICITATION_REQUIRED
 
 from komorebi_mcp.errors import UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.upstream.caller import Caller, Start
@@ -38,7 +38,9 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
         if result.get("resultType") != "input_required":
             return result
         questions = result.get("inputRequests") or {}
-        if not all(caller.declares(question["method"]) for question in questions.values()):
+        if not all(
+            caller.declares(question["method"], question.get("params")) for question in questions.values()
+        ):
             # The upstream asks for what nobody here can give; the caller is told as much.
             return result
         if not questions:
@@ -54,10 +56,46 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
 
 async def _ask(caller: Caller, question: Mapping[str, Any]) -> dict[str, Any]:
     assert caller.ask is not None  # noqa: S101  # Nobody else gets here.
+    params = question.get("params")
+    if isinstance(params, Mapping) and params.get("mode") == "url":
+        # The handshake era cannot do without it, the modern one does not have it.
+        params = {"elicitationId": secrets.token_urlsafe(12), **params}
     try:
-        return await caller.ask(question["method"], question.get("params"))
+        return await caller.ask(question["method"], params)
     except MCPError as error:
         raise UpstreamRefused(error.message, code=error.code, data=error.data) from error
+
+
+def visiting(request: Request) -> Request:
+    """`request`, made once more when the user has agreed to visit the URLs that are to be visited first.
+
+    A handshake upstream refuses with an error that lists them, which the modern era does not have.
+    """
+
+    async def visit_and_request(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        try:
+            return await request(params, caller)
+        except UpstreamRefused as refused:
+            visits = _visits_in(refused)
+            if not visits or caller.ask is None:
+                raise
+            for visit in visits:
+                if not caller.declares("elicitation/create", visit):
+                    raise
+                answer = await caller.ask("elicitation/create", visit)
+                if answer.get("action") != "accept":
+                    raise
+        return await request(params, caller)
+
+    return visit_and_request
+
+
+def _visits_in(refused: UpstreamRefused) -> list[dict[str, Any]]:
+    data = refused.data if isinstance(refused.data, Mapping) else {}
+    listed = data.get("elicitations")
+    if refused.code != URL_ELICITATION_REQUIRED or not isinstance(listed, list):
+        return []
+    return [visit for visit in listed if isinstance(visit, dict) and visit.get("mode") == "url"]
 
 
 class Parked:
@@ -134,7 +172,9 @@ def _subject(params: Mapping[str, Any]) -> tuple[Any, Any]:
 
 class _Question:
     def __init__(self, method: str, params: Mapping[str, Any] | None) -> None:
-        self.asked = {"method": method, **({"params": dict(params)} if params is not None else {})}
+        self.asked: dict[str, Any] = {"method": method}
+        if params is not None:
+            self.asked["params"] = {key: value for key, value in params.items() if key != "elicitationId"}
         self.answer: dict[str, Any] | None = None
         self.answered = anyio.Event()
 

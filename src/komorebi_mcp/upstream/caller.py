@@ -53,9 +53,14 @@ class Caller:
     log_level: str | None = None
     """The least the client wants to hear of about this request; None where the request does not say."""
 
-    def declares(self, method: str) -> bool:
+    def declares(self, method: str, params: Mapping[str, Any] | None = None) -> bool:
         """Whether the client may be asked this; one is never asked for what it did not declare."""
-        return method not in _DECLARED_BY or _DECLARED_BY[method] in self.capabilities
+        if method not in _DECLARED_BY:
+            return True
+        declared = self.capabilities.get(_DECLARED_BY[method])
+        if method == "elicitation/create" and (params or {}).get("mode") == "url":
+            return isinstance(declared, Mapping) and "url" in declared
+        return declared is not None
 
     @property
     def can_be_asked(self) -> bool:

@@ -10,7 +10,7 @@ from mcp_types import INVALID_PARAMS
 from mcp_types.methods import INPUT_REQUIRED_METHODS
 
 from komorebi_mcp.errors import NotFound, UpstreamRefused
-from komorebi_mcp.upstream.bridge import Parked, answer_questions
+from komorebi_mcp.upstream.bridge import Parked, answer_questions, visiting
 from komorebi_mcp.upstream.caller import NOBODY, Caller, Client
 from komorebi_mcp.upstream.catalogue import Entry, quarantined
 from komorebi_mcp.upstream.config import UpstreamsConfig
@@ -165,7 +165,7 @@ class Upstreams(Links):
             return await answer_questions(request, params, caller)
         parks = method in INPUT_REQUIRED_METHODS and caller.can_be_asked
         if parks and await link.settled_era() is Era.HANDSHAKE:
-            return await self._parked.begin(request, params, caller)
+            return await self._parked.begin(visiting(request), params, caller)
         return await request(params, caller)
 
     def leave(self, client: Client) -> None:

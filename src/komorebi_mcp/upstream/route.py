@@ -54,7 +54,7 @@ class Route:
         Raises:
             MCPError: The caller refused, or cannot be asked.
         """
-        if self.caller.ask is None or not self.caller.declares(method):
+        if self.caller.ask is None or not self.caller.declares(method, params):
             raise MCPError(code=codes.METHOD_NOT_FOUND, message="Method not found", data=method)
         self._questions += 1
         self._push_deadline()

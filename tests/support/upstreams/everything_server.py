@@ -4,7 +4,7 @@ Usage: everything_server.py [--port PORT] [--era both|handshake]
 
 With a port, 0 for a free one, it serves streamable HTTP and prints the port once it listens. Its tool
 `consult` asks the client for one thing, in the way of the client's era; `count` counts the calls of its
-session; `touch` tells that a resource has changed.
+session; `touch` tells that a resource has changed; `sign_in` wants a URL visited first, the first time.
 """
 
 import argparse
@@ -30,7 +30,13 @@ from mcp.server.subscriptions import (
     ToolsListChanged,
 )
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, EmptyResult, SetLevelRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    MISSING_REQUIRED_CLIENT_CAPABILITY,
+    URL_ELICITATION_REQUIRED,
+    EmptyResult,
+    SetLevelRequestParams,
+)
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -55,6 +61,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "roots": ("roots/list", {}),
+    "visit": ("elicitation/create", {"mode": "url", "message": "Sign in.", "url": "https://example.com/in"}),
 }
 MODERN_QUESTIONS = {
     "test_input_required_result_elicitation": ("user_name", "elicitation"),
@@ -101,6 +108,7 @@ SCHEMA = {
 TOOLS = [
     "consult",
     "count",
+    "sign_in",
     "test_audio_content",
     "test_elicitation",
     "test_elicitation_sep1034_defaults",
@@ -133,6 +141,7 @@ PROMPTS = {
 
 bus = InMemorySubscriptionBus()
 counts: dict[int, int] = {}
+signed_in = [0]
 subscribed: set[str] = set()
 
 
@@ -195,10 +204,19 @@ async def call_tool(ctx: Context, params: Any) -> Result:  # noqa: C901, PLR0911
         case "consult":
             method, question = QUESTIONS[arguments.get("of", "elicitation")]
             if not is_modern(ctx):
-                return said(text(json.dumps(await push(ctx, method, question))))
+                # Only this era has ids of visits.
+                more = {"elicitationId": "v1"} if "url" in question else {}
+                return said(text(json.dumps(await push(ctx, method, question | more))))
             if "it" in given(ctx):
                 return said(text(json.dumps(given(ctx)["it"])))
             return asked({"it": (method, question)}, "consulting")
+        case "sign_in":
+            signed_in[0] += 1
+            if signed_in[0] == 1:
+                visit = {**QUESTIONS["visit"][1], "elicitationId": "v2"}
+                data = {"elicitations": [visit], "x-why": None}
+                raise MCPError(code=URL_ELICITATION_REQUIRED, message="Sign in first.", data=data)
+            return said(text("signed in"))
         case "count":
             key = id(ctx.session._connection)
             counts[key] = counts.get(key, 0) + 1
