@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from komorebi_mcp.cli import upstream as upstream_commands
 from komorebi_mcp.cli.main import run
 from support.gateway import FIXTURES, a_tool, offer, told
 from support.logs import log_plainly
@@ -212,3 +213,20 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(upstream: Upstream
     for command in (["test", "x"], ["diff", "x"], ["remove", "x"]):
         ended = upstream(*command)
         assert (ended.status, "there" in ended.err) == (1, True), command
+
+
+def test_a_server_that_says_nothing_is_told_of_with_the_next_step(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_commands, "_CONNECT_WAIT_S", 0.2)
+    upstream("add", "mute", "--", sys.executable, "-c", "input()")
+    tried = upstream("test", "mute")
+    assert tried.status == 1
+    assert "Run its command in a terminal" in tried.out
+
+
+def test_what_is_wrong_is_told_once(upstream: Upstream) -> None:
+    upstream("add", "gone", "--", "/no/such/command")
+    told = upstream("doctor")
+    assert "'/no/such/command' was not found" in told.out
+    assert told.err == ""

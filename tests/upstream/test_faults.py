@@ -202,11 +202,12 @@ async def test_the_era_is_found_out_by_a_detour(
             assert opened.status()[0].era is era
 
 
-async def test_a_locked_upstream_is_told_by_its_status(tmp_path: Path) -> None:
+async def test_a_locked_upstream_is_told_with_what_it_lacks(tmp_path: Path) -> None:
     with anyio.fail_after(10), http_server("--locked") as (url, _):
         async with upstreams(tmp_path, {"web": {"url": url}}) as opened:
             status = await settle(opened, "web")
-    assert status.last_error == "It answered with HTTP status 401."
+    told = 'It answered with HTTP status 401. Give it a token: "headers": {"Authorization": "Bearer'
+    assert (status.last_error or "").startswith(told)
 
 
 async def test_an_upstream_over_sse_is_called(tmp_path: Path) -> None:

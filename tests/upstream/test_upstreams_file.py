@@ -59,7 +59,9 @@ def test_the_transport_follows_from_the_entry(tmp_path: Path, entry: Any, transp
     [
         ("npx", "It is not an object"),
         ({}, 'It has no "command"'),
+        ({"comand": "npx"}, 'Is "comand" meant to be "command"?'),
         ({"type": "http"}, 'It has no "url"'),
+        ({"type": "http", "Url": "http://x"}, 'Is "Url" meant to be "url"?'),
         ({"command": "x", "url": "http://x"}, "Keep one of them"),
         ({"type": "carrier-pigeon", "command": "x"}, "Use stdio, http or sse"),
         ({"command": "x", "args": "not a list"}, "args: "),

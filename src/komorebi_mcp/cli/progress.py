@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from komorebi_mcp.app import App
+from komorebi_mcp.upstream.status import UpstreamState
 
 INTERRUPTED: Final = 128 + signal.SIGINT
 """What a shell takes for a command that Ctrl-C has ended."""
@@ -62,6 +63,23 @@ async def enriched(app: App) -> None:
         while (left := await _waiting(app)) > 0:
             bar.update(task, completed=max(total - left, 0))
             await anyio.sleep(_LOOK_S)
+
+
+async def upstreams_reached(app: App, *, wait_s: float) -> None:
+    """Returns once each upstream was connected to or has failed; shows meanwhile who is waited for."""
+
+    async def tell() -> None:
+        while True:
+            known = app.aggregate.status()
+            slow = [each.name for each in known if each.state is UpstreamState.CONNECTING]
+            await show(len(known) - len(slow), len(known), f"Waiting for {', '.join(slow)}")
+            await anyio.sleep(_LOOK_S)
+
+    with steps_shown() as show:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(tell)
+            await app.aggregate.reach_all(wait_s=wait_s)
+            beside.cancel_scope.cancel()
 
 
 @contextmanager

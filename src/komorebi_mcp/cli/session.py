@@ -32,14 +32,17 @@ def run(work: Callable[[App], Awaitable[T]], *, enriches: bool) -> T:
     return anyio.run(partial(_within, ready_settings(), work, works=enriches))
 
 
-def ready_settings() -> Settings:
+def ready_settings(*, tells_itself: bool = False) -> Settings:
     """The settings; from here on logs go to stderr.
+
+    A command that `tells_itself` what is wrong need not have it logged beside.
 
     Raises:
         ConfigError: One of them is wrong.
     """
     settings = load_settings()
-    configure_logs(settings.log_level, form=settings.log_format)
+    is_told = tells_itself and settings.log_level == "WARNING"
+    configure_logs("ERROR" if is_told else settings.log_level, form=settings.log_format)
     return settings
 
 

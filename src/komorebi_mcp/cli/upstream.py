@@ -10,6 +10,7 @@ import typer
 
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.cli.options import AsJson
+from komorebi_mcp.cli.progress import upstreams_reached
 from komorebi_mcp.cli.session import FAILED, USAGE, ready_settings
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.domain.model import Model
@@ -23,6 +24,11 @@ from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
 from komorebi_mcp.upstream.unseen import is_unseen
 
 _CONNECT_WAIT_S: Final = 30.0
+
+_SILENT: Final = (
+    f"It has not answered within {_CONNECT_WAIT_S:g} seconds. Run its command in a terminal: a server waits "
+    "there for input without a word. If it is still downloading, try again."
+)
 
 Name = Annotated[str, typer.Argument(help="As the upstreams file has it.")]
 T = TypeVar("T")
@@ -200,7 +206,7 @@ def doctor(
     """Connect to every upstream, and say why a tool is missing or changed; status 1 when one is not well."""
 
     async def work(app: App) -> list[UpstreamReport]:
-        await app.aggregate.reach_all(wait_s=_CONNECT_WAIT_S)
+        await upstreams_reached(app, wait_s=_CONNECT_WAIT_S)
         return await diagnose(app.aggregate, app.trust)
 
     reports = _with_app(work)
@@ -255,6 +261,8 @@ def _tell(status: UpstreamStatus) -> None:
     line(console(), (status.name, "bold"), f"  {', '.join(told)}")
     if status.last_error:
         line(console(), f"  {status.last_error}")
+    if status.state is UpstreamState.CONNECTING:
+        line(console(), f"  {_SILENT}")
 
 
 def _difference(pin: Pin) -> Iterator[str]:
@@ -292,7 +300,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _with_app(work: Callable[[App], Awaitable[T]]) -> T:
-    settings = ready_settings()
+    settings = ready_settings(tells_itself=True)
 
     async def within() -> T:
         async with open_app(settings, works=False) as app:

@@ -4,6 +4,7 @@ The shape is that of the desktop clients, whose own extra keys are let pass. Not
 program: a wrong entry is reported by its name, and the others work.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -107,7 +108,7 @@ _Patterns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 class _Entry(BaseModel):
     model_config = ConfigDict(
-        extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True, populate_by_name=True
+        extra="allow", hide_input_in_errors=True, coerce_numbers_to_str=True, populate_by_name=True
     )
 
     kind: str | None = Field(default=None, alias="type")
@@ -202,9 +203,13 @@ def _servers(document: Any) -> dict[str, Any]:
 def _upstream(name: str, entry: _Entry, *, folder: Path) -> UpstreamConfig:
     transport = _transport(entry)
     if transport == "stdio" and not entry.command:
-        raise ValueError('It has no "command". Add one, or a "url" for a server reached over HTTP.')
+        raise ValueError(
+            f'It has no "command".{_meant(entry)} Add one, or a "url" for a server reached over HTTP.'
+        )
     if transport != "stdio" and not entry.url:
-        raise ValueError('It has no "url". Add one, or a "command" for a server to be started.')
+        raise ValueError(
+            f'It has no "url".{_meant(entry)} Add one, or a "command" for a server to be started.'
+        )
     return UpstreamConfig(
         name=name,
         prefix=prefix_of(name),
@@ -224,6 +229,14 @@ def _upstream(name: str, entry: _Entry, *, folder: Path) -> UpstreamConfig:
         project=entry.project,
         result_tokens_max=entry.result_tokens_max,
     )
+
+
+def _meant(entry: _Entry) -> str:
+    """What is likely to be a slip of the pen, as a question with a blank in front; else nothing."""
+    for written in entry.model_extra or ():
+        if near := difflib.get_close_matches(written.lower(), ("command", "url", "type"), n=1):
+            return f' Is "{written[:30]}" meant to be "{near[0]}"?'
+    return ""
 
 
 def _captured(capture: bool | tuple[str, ...]) -> tuple[str, ...]:

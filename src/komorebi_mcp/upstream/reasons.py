@@ -9,6 +9,7 @@ import structlog
 from komorebi_mcp.errors import ConfigError, KomorebiError, StorageError, UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.upstream.config import UpstreamConfig
 from komorebi_mcp.upstream.secrets import Secrets
+from komorebi_mcp.upstream.wire import Ended
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +40,8 @@ def telling(error: BaseException) -> BaseException:
 def _sentence_on(leaf: BaseException, *, command: str) -> str | None:  # noqa: PLR0911  # Cases.
     """What to say of the failure of an upstream started by `command`; None where nobody foresaw it."""
     match leaf:
+        case Ended() if command:
+            return f"{leaf} Run its command in a terminal to see why."
         case ConfigError() | UpstreamUnavailable():
             return str(leaf)
         case UpstreamRefused():

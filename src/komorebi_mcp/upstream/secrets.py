@@ -83,7 +83,9 @@ class Secrets:
     def _from_environment(self, name: str) -> str:
         value = self._environment.get(name)
         if value is None:
-            raise ConfigError(f"The environment variable {name} is not set. Set it and start again.")
+            raise ConfigError(
+                f"The environment variable {name} is not set. Set it where Komorebi is started."
+            )
         return value
 
 
