@@ -63,6 +63,43 @@ async def test_a_step_takes_whole_groups_and_no_more_than_it_is_asked_to(store_u
         assert [leaf.position for leaf in (await take(store, waiting)).leaves] == list(range(20, 35))
 
 
+async def test_nodes_above_what_is_due_later_are_left_to_it(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        ids = await add(store, 250)
+        [waiting] = await lagging(store)
+        work = await take(store, waiting, leaves_max=101)
+        assert (len(work.leaves), work.due_next) == (110, 110)
+        assert [place for place in work.places if place.level > 1] == [Place(2, 0)]
+        made = [a_node(ids[0], place) for place in work.places]
+        async with store.write(ME) as transaction:
+            await transaction.pyramid.keep(work, made, gone=[])
+        last = await take(store, waiting, leaves_max=200)
+        assert (len(last.leaves), last.due_next) == (140, None)
+        # Its first group is there already.
+        left = [Place(2, 0), Place(2, 1), Place(2, 2), Place(3, 0)]
+        assert list(last.places) == [Place(1, position) for position in range(10, 25)] + left
+
+
+async def test_work_is_refused_when_what_it_left_to_others_has_been_done_by_them(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        ids = await add(store, 15)
+        [waiting] = await lagging(store)
+        all_of_it = await take(store, waiting)
+        async with store.write(ME) as transaction:
+            await transaction.pyramid.keep(all_of_it, [], gone=[])
+            await transaction.captures.update([ids[14]], CaptureUpdate(content="The last one has changed."))
+        the_last = await take(store, waiting)
+        async with store.write(ME) as transaction:
+            await transaction.captures.update([ids[0]], CaptureUpdate(content="So has the first one."))
+        the_first = await take(store, waiting, leaves_max=1)
+        assert (the_first.due_next, the_first.places) == (14, (Place(1, 0),))
+        async with store.write(ME) as transaction:
+            kept = await transaction.pyramid.keep(the_last, [a_node(ids[14], TOP)], gone=[])
+            assert kept is not None
+            assert await transaction.pyramid.keep(the_first, [a_node(ids[0])], gone=[]) is None
+        assert (await take(store, waiting)).places == (Place(1, 0), Place(1, 1), TOP)
+
+
 async def test_nodes_read_back_as_they_were_made_and_keep_their_ids(store_url: str) -> None:
     async with open_store(store_url) as store:
         [one, *_] = await add(store, 11)

@@ -66,6 +66,25 @@ def test_the_work_on_a_leaf_reads_what_its_nodes_are_made_from(size: int, data: 
         assert place.level == 1 or below.intersection(all_places(size)) <= set(read)
 
 
+@given(SIZES, st.integers(1, 300), st.data())
+def test_work_done_in_steps_makes_each_node_once_and_behind_all_that_it_is_made_from(
+    size: int, step: int, data: st.DataObject
+) -> None:
+    due = data.draw(st.sets(st.integers(0, size - 1), min_size=1))
+    groups = sorted({leaf // FAN_OUT for leaf in due})
+    made: list[Place] = []
+    for start in range(0, len(groups), step):
+        leaves = [leaf for leaf in due if leaf // FAN_OUT in groups[start : start + step]]
+        due_next = min((leaf for leaf in due if leaf > max(leaves)), default=None)
+        here = {place for leaf in leaves for place in above(leaf, size)}
+        made += [place for place in beside(leaves, size, due_next=due_next) if place in here]
+    assert len(made) == len(set(made))
+    assert set(made) == {place for leaf in due for place in above(leaf, size)}
+    for order, place in enumerate(made):
+        below = {Place(place.level - 1, position) for position in group(place)}
+        assert below.isdisjoint(made[order:])
+
+
 @given(SIZES, st.sets(st.integers(0, 299), max_size=8), st.integers(1, 60), st.data())
 def test_what_is_told_covers_every_fresh_leaf_once_and_no_stale_one(
     size: int, stale: set[int], nodes_min: int, data: st.DataObject

@@ -65,8 +65,10 @@ class Work(Model):
     """How many leaves the whole pyramid has, holes included."""
     leaves: tuple[Leaf, ...]
     """Those of the groups that are due, each group whole, from left to right."""
+    due_next: int | None = None
+    """The first leaf to the right of these that is due as well; the nodes above it are made with it."""
     places: tuple[Place, ...]
-    """The nodes above the leaves, and all that these are made from."""
+    """The other nodes above the leaves, and all that these are made from."""
     nodes: dict[Place, Node]
     """Those of them that there are."""
 

@@ -49,9 +49,14 @@ def is_full(place: Place, size: int) -> bool:
     return (place.position + 1) * int(FAN_OUT**place.level) <= size
 
 
-def beside(leaves: Iterable[int], size: int) -> list[Place]:
-    """The nodes above any of the leaves, and all that these are made from; levels from the lowest up."""
-    paths = {place for leaf in leaves for place in above(leaf, size)}
+def beside(leaves: Iterable[int], size: int, *, due_next: int | None = None) -> list[Place]:
+    """The nodes above any of the leaves, and all that these are made from; levels from the lowest up.
+
+    Those that stand above `due_next` as well, a leaf to the right of all these, are left to the work on it:
+    they would have to be made again.
+    """
+    later = frozenset[Place]() if due_next is None else frozenset(above(due_next, size))
+    paths = {place for leaf in leaves for place in above(leaf, size)} - later
     below = {
         Place(place.level - 1, position)
         for place in paths

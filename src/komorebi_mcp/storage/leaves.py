@@ -64,6 +64,11 @@ def due_positions(rows: Rows, project_id: int, limit: int | None = None) -> list
     return list(rows.run(due.order_by(leaves.c.position).limit(limit)).scalars())
 
 
+def is_due(rows: Rows, project_id: int, position: int) -> bool:
+    due = rows.select(leaves.c.position, of=leaves).where(leaves.c.project_id == project_id, DUE)
+    return rows.run(due.where(leaves.c.position == position)).scalar() is not None
+
+
 def read(rows: Rows, project_id: int, positions: Sequence[int]) -> tuple[Leaf, ...]:
     """The leaves at those positions, with the captures that may be told of."""
     row = captures.c

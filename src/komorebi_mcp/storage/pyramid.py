@@ -9,7 +9,7 @@ from sqlalchemy import Connection, exists
 from komorebi_mcp.domain.captures import Capture, Status
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.nodes import Node, NodeCreate, Shape, Work
-from komorebi_mcp.domain.pyramid import Place, above, beside, group
+from komorebi_mcp.domain.pyramid import FAN_OUT, Place, above, beside, group
 from komorebi_mcp.storage import leaves
 from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, equals
@@ -78,18 +78,20 @@ def _take(rows: Rows, project_id: int, leaves_max: int) -> Work | None:
         return None
     if fresh := leaves.uncovered(rows, project_id, _PLACED_MAX):
         leaves.place(rows, project_id, fresh)
-    due = leaves.due_positions(rows, project_id, leaves_max)
+    due = leaves.due_positions(rows, project_id, leaves_max + FAN_OUT)
     if not due:
         return None
     size = leaves.size(rows, project_id)
-    groups = sorted({above(leaf, size)[0] for leaf in due})
+    groups = sorted({above(leaf, size)[0] for leaf in due[:leaves_max]})
     positions = [position for place in groups for position in group(place)]
-    places = beside(due, size)
+    due_next = next((leaf for leaf in due if leaf > positions[-1]), None)
+    places = beside(due[:leaves_max], size, due_next=due_next)
     return Work(
         project_id=project_id,
         project=project.name,
         goal=project.goal,
         size=size,
+        due_next=due_next,
         leaves=leaves.read(rows, project_id, positions),
         places=tuple(places),
         nodes=_read(rows, project_id, places),
@@ -111,6 +113,9 @@ def _keep(rows: Rows, work: Work, made: Sequence[NodeCreate], gone: Sequence[Pla
     if not unchanged or {place: each.input_hash for place, each in there.items()} != as_read:
         return None
     if leaves.size(rows, work.project_id) != work.size:
+        return None
+    if work.due_next is not None and not leaves.is_due(rows, work.project_id, work.due_next):
+        # Somebody has made the nodes above it without these.
         return None
     drop(rows, [there[place].seq for place in gone if place in there])
     ids = {place: each.id for place, each in there.items() if place not in gone}
