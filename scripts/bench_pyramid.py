@@ -8,7 +8,7 @@ import argparse
 import gc
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from komorebi_mcp.domain.clock import utc_now
 from komorebi_mcp.domain.nodes import Leaf, Node, Work
 from komorebi_mcp.domain.pyramid import FAN_OUT, Place, beside
 from komorebi_mcp.domain.summaries import Scope
-from komorebi_mcp.services.compact import Compact
+from komorebi_mcp.services.compact import LEAVES_MAX, Compact
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Change
 from komorebi_mcp.services.nodes import make_nodes
@@ -63,16 +63,17 @@ def captures(size: int) -> list[Capture]:
     ]  # fmt: skip
 
 
-def work_on(leaves: Sequence[int], held: Sequence[Capture], nodes: dict[Place, Node]) -> Work:
-    """The nodes above these leaves of a pyramid over all that is `held`."""
-    groups = sorted({leaf // FAN_OUT for leaf in leaves})
-    positions = [at for group in groups for at in range(group * FAN_OUT, (group + 1) * FAN_OUT)]
-    places = beside(leaves, len(held))
+def work_on(leaves: range, held: Sequence[Capture], nodes: Mapping[Place, Node]) -> Work:
+    """What there is to do where these leaves of all that is `held` are due, and those to their right."""
+    positions = range(leaves.start // FAN_OUT * FAN_OUT, leaves.stop)
+    due_next = leaves.stop if leaves.stop < len(held) else None
+    places = beside(leaves, len(held), due_next=due_next)
     return Work(
         project_id=1,
         project=_PROJECT,
         size=len(held),
-        leaves=tuple(Leaf(position=at, edited=1, capture=held[at]) for at in positions if at < len(held)),
+        due_next=due_next,
+        leaves=tuple(Leaf(position=at, edited=1, capture=held[at]) for at in positions),
         places=tuple(places),
         nodes={place: nodes[place] for place in places if place in nodes},
     )
@@ -80,20 +81,26 @@ def work_on(leaves: Sequence[int], held: Sequence[Capture], nodes: dict[Place, N
 
 def compute(held: Sequence[Capture], size: int) -> None:
     """Tells what nodes cost without a database: all over `size` captures, then those above one more."""
-    work = work_on(range(size), held[:size], {})
+    nodes: dict[Place, Node] = {}
+    took_s = sum(
+        _computed_s(work_on(range(start, min(start + LEAVES_MAX, size)), held[:size], nodes), nodes)
+        for start in range(0, size, LEAVES_MAX)
+    )
+    print(f"computed over {size:,}: {len(nodes):,} nodes, {took_s:.2f} s")
+    took_ms = [
+        1e3 * _computed_s(work_on(range(one, one + 1), held[: one + 1], nodes), nodes)
+        for one in range(size, size + _MORE)
+    ]
+    print(f"  one more: {median(took_ms):.1f} ms, at most {max(took_ms):.1f}")
+
+
+def _computed_s(work: Work, nodes: dict[Place, Node]) -> float:
+    """How long the work takes; what it makes is added to `nodes`."""
     began = time.process_time()
     made, _ = make_nodes(work)
     took_s = time.process_time() - began
-    print(f"computed over {size:,}: {len(made):,} nodes, {took_s:.2f} s")
-    nodes = {node.place: Node(**dict(node), id="") for node in made}
-    took_ms: list[float] = []
-    for one in range(size, size + _MORE):
-        one_more = work_on([one], held[: one + 1], nodes)
-        began = time.process_time()
-        made, _ = make_nodes(one_more)
-        took_ms.append(1e3 * (time.process_time() - began))
-        nodes |= {node.place: Node(**dict(node), id="") for node in made}
-    print(f"  one more: {len(made)} nodes, {median(took_ms):.1f} ms, at most {max(took_ms):.1f}")
+    nodes |= {node.place: Node(**dict(node), id="") for node in made}
+    return took_s
 
 
 async def keep(store: Store, size: int) -> None:

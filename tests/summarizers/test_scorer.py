@@ -11,7 +11,10 @@ from komorebi_mcp.summarizers.relevance import relevance, smooth
 
 def candidate(text: str, order: int = 0) -> Candidate:
     words = tuple(text.casefold().split())
-    return Candidate(text, order, order, Kind.NOTE, [str(order)], words, words, frozenset(words))
+    stems = tuple(dict.fromkeys(words))
+    return Candidate(
+        text, order, order, Kind.NOTE, [str(order)], words, words, stems, frozenset(words), len(text.encode())
+    )
 
 
 def candidates(*texts: str) -> list[Candidate]:
@@ -73,6 +76,19 @@ def test_what_was_told_already_counts_less() -> None:
         told=set(),
     )
     assert [one.order for one in chosen] == [0, 2]
+
+
+def test_of_equally_good_sentences_the_first_is_told() -> None:
+    found = candidates("red blue", "green black", "red white")
+    chosen = choose(
+        # The last has said half of it, which makes it as good as the one before.
+        list(zip(found, (5.0, 3.0, 4.0), strict=True)),
+        Budget(6),
+        Taste(discount=0.5, length_power=0.0),
+        weights=dict.fromkeys(["red", "blue", "green", "black", "white"], 1.0),
+        told=set(),
+    )
+    assert [one.order for one in chosen] == [0, 1]
 
 
 def test_what_is_left_of_a_reserved_part_is_given_back() -> None:

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from pydantic import SkipValidation
+
 from komorebi_mcp.domain.captures import Capture, Kind
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pyramid import Place
@@ -15,7 +17,7 @@ class NodeContent(Model):
     sentences: tuple[Sentence, ...]
     kinds: tuple[Kind, ...]
     """Of each sentence: that of the capture it comes from, so that decisions stay known as such."""
-    counts: dict[str, int]
+    counts: SkipValidation[dict[str, int]]
     """In how many captures below a concept occurs; the commonest ones only."""
     covers: Covers
     truncated: bool

@@ -12,7 +12,7 @@ from komorebi_mcp.services.nodes import make_nodes
 from komorebi_mcp.services.rewriting import Rewriting
 from komorebi_mcp.storage.store import Store
 
-_LEAVES_MAX = 200
+LEAVES_MAX = 200
 """Due leaves seen to in one step, so that enrichment does not wait for long."""
 _PROJECTS_MAX = 100
 
@@ -49,7 +49,7 @@ class Compact:
 
     async def _advance(self, waiting: Waiting) -> None:
         async with self._store.write(waiting.owner) as transaction:
-            work = await transaction.pyramid.take(waiting.project_id, leaves_max=_LEAVES_MAX)
+            work = await transaction.pyramid.take(waiting.project_id, leaves_max=LEAVES_MAX)
         if work is None:
             return
         with span("summary_nodes", leaves=len(work.leaves)) as opened:
@@ -64,7 +64,7 @@ class Compact:
 
     async def _make(self, owner: str, work: Work) -> tuple[list[NodeCreate], list[Place]]:
         # Where more is waiting, a model would only keep it waiting.
-        behind = len(work.leaves) >= _LEAVES_MAX
+        behind = len(work.leaves) >= LEAVES_MAX
         if self._rewriting is None or behind:
             return await anyio.to_thread.run_sync(make_nodes, work)
         return await self._rewriting.make_nodes(owner, work)

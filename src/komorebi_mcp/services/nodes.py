@@ -61,9 +61,10 @@ class Making:
             wanted = self.hash_of(place, self._method(place))
             if before is not None and before.input_hash == wanted:
                 continue
-            node = self._made[place] = self._now[place] = self._condensed(place, inputs)
-            if self._method(place) != (METHOD, VERSION):
-                asked.append(node)
+            by_model = self._method(place) != (METHOD, VERSION)
+            made_from = self.hash_of(place, (METHOD, VERSION)) if by_model else wanted
+            node = self._made[place] = self._now[place] = _condensed(place, inputs, made_from)
+            asked += [node] if by_model else []
         above = {Place(level + 1, position // FAN_OUT) for level, position in self._due}
         self._due = above.intersection(self._work.places)
         return asked
@@ -90,19 +91,20 @@ class Making:
         writes = self._writer is not None and is_full(place, self._work.size)
         return self._writer if writes and self._writer else (METHOD, VERSION)
 
-    def _condensed(self, place: Place, inputs: Inputs) -> NodeCreate:
-        nodes = [each for each in inputs if isinstance(each, NodeCreate)]
-        passages = [each for each in inputs if isinstance(each, Passage)]
-        content = condense_nodes(nodes) if nodes else condense_passages(passages)
-        return NodeCreate(
-            **dict(content),
-            place=place,
-            input_hash=self.hash_of(place, (METHOD, VERSION)),
-            method=METHOD,
-            version=VERSION,
-            max_tokens=UPPER_NODE_TOKENS if nodes else NODE_TOKENS,
-            children=tuple(each.place for each in nodes),
-        )
+
+def _condensed(place: Place, inputs: Inputs, made_from: str) -> NodeCreate:
+    nodes = [each for each in inputs if isinstance(each, NodeCreate)]
+    passages = [each for each in inputs if isinstance(each, Passage)]
+    content = condense_nodes(nodes) if nodes else condense_passages(passages)
+    return NodeCreate(
+        **dict(content),
+        place=place,
+        input_hash=made_from,
+        method=METHOD,
+        version=VERSION,
+        max_tokens=UPPER_NODE_TOKENS if nodes else NODE_TOKENS,
+        children=tuple(each.place for each in nodes),
+    )
 
 
 def make_nodes(work: Work) -> tuple[list[NodeCreate], list[Place]]:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
@@ -13,6 +14,7 @@ from komorebi_mcp.summarizers.records import code_lines, is_error, log_lines
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import ASKING_WORDS, LINKING_WORDS, STOP_WORDS, TALK_WORDS
 from komorebi_mcp.text.terms import ordered_terms, stem
+from komorebi_mcp.text.tokens import byte_length
 
 WORDS_MIN = 5
 CONTENT_WORDS_MIN = 3
@@ -47,8 +49,12 @@ class Candidate:
     """Case-folded, stop words included."""
     content: tuple[str, ...]
     """Stems of the content words, in order."""
-    concepts: frozenset[str] = field(default=frozenset())
+    stems: tuple[str, ...]
+    """The different ones of these, in order."""
+    concepts: frozenset[str]
     """The different stems, and the pairs of neighbouring ones."""
+    text_bytes: int
+    """Of UTF-8."""
 
     @property
     def marked(self) -> bool:
@@ -136,23 +142,31 @@ def _sentences(passage: Passage) -> Iterator[str]:
 
 def content_of(text: str) -> tuple[str, ...]:
     """The stems of a text's content words, as a candidate has them."""
-    return _analysed(text)[1]
+    return _analysed(text).content
 
 
 def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str]) -> Candidate:
     return Candidate(text, place, order, kind, sources, *_analysed(text))
 
 
-@lru_cache(maxsize=1 << 11)
-def _analysed(text: str) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
-    """The words of a sentence, the stems of its content words, and its concepts.
+class _Wording(NamedTuple):
+    """What a sentence's words are, as `Candidate` has it."""
 
-    Nodes of several levels are made at a time, and tell the same sentences again.
-    """
+    words: tuple[str, ...]
+    content: tuple[str, ...]
+    stems: tuple[str, ...]
+    concepts: frozenset[str]
+    text_bytes: int
+
+
+@lru_cache(maxsize=1 << 11)
+def _analysed(text: str) -> _Wording:
+    """Remembered, as nodes of several levels are made at a time, and tell the same sentences again."""
     words = tuple(_WORD.findall(text.casefold()))
     if text.isascii():
         content = tuple([stem(word) for word in words if word not in _LIGHT_WORDS])
     else:
         content = tuple([term for term in ordered_terms(text) if term not in LIGHT_STEMS])
     pairs = [f"{first} {second}" for first, second in pairwise(content)]
-    return words, content, frozenset([*content, *pairs])
+    stems = tuple(dict.fromkeys(content))
+    return _Wording(words, content, stems, frozenset((*stems, *pairs)), byte_length(text))

@@ -7,6 +7,7 @@ log lengths.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from math import log, sqrt
 
 from komorebi_mcp.summarizers.candidates import Candidate
@@ -20,16 +21,16 @@ def likeness(candidates: Sequence[Candidate]) -> float:
     n = len(candidates)
     if n < 2:
         return 0.0
-    bags = [set(one.content) for one in candidates]
-    holders = Counter(word for bag in bags for word in bag)
-    shared = sum(sum(holders[word] - 1 for word in bag) / len(bag) for bag in bags if bag)
+    bags = [one.stems for one in candidates]
+    holders = Counter(chain.from_iterable(bags))
+    shared = sum([(sum(map(holders.__getitem__, bag)) - len(bag)) / len(bag) for bag in bags if bag])
     return shared / (n * (n - 1))
 
 
 def rank(candidates: Sequence[Candidate]) -> list[float]:
     """The candidates' centralities, 1 on average."""
     # In the order of their words: that of sets differs from process to process, and so would the sums.
-    bags = [tuple(dict.fromkeys(one.content)) for one in candidates]
+    bags = [one.stems for one in candidates]
     scales = [1.0 / sqrt(log(2 + len(bag))) for bag in bags]
     own = [len(bag) * scale * scale for bag, scale in zip(bags, scales, strict=True)]
     degrees = _neighbours(bags, scales, own, [1.0] * len(bags))
@@ -50,6 +51,6 @@ def _neighbours(
         for word in bag:
             through[word] += share
     return [
-        max(0.0, scale * sum(through[word] for word in bag) - itself * value)
+        max(0.0, scale * sum(map(through.__getitem__, bag)) - itself * value)
         for bag, scale, itself, value in zip(bags, scales, own, values, strict=True)
     ]

@@ -9,7 +9,7 @@ from math import pow as power
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
-from komorebi_mcp.text.tokens import byte_length, estimate_tokens
+from komorebi_mcp.text.tokens import BYTES_PER_TOKEN, byte_length, estimate_tokens
 
 _MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
 """At most so much of the budget goes first to what a user marked as a decision or an error."""
@@ -36,19 +36,20 @@ class Budget:
 
     def __init__(self, tokens: int) -> None:
         # The last sentence has no space behind it, but is counted with one.
-        self.bytes_left = 4 * max(0, tokens) + 1
+        self.bytes_left = BYTES_PER_TOKEN * max(0, tokens) + 1
         self.tokens_left = max(0, tokens)
 
     def fits(self, text: str) -> bool:
-        return estimate_tokens(text) <= self.tokens_left and _joined_bytes(text) <= self.bytes_left
+        return self.fits_bytes(byte_length(text))
+
+    def fits_bytes(self, length: int) -> bool:
+        """Whether a text of so many bytes of UTF-8 fits."""
+        # With the space that joins it to the next sentence.
+        return length < self.bytes_left and -(-length // BYTES_PER_TOKEN) <= self.tokens_left
 
     def take(self, text: str) -> None:
         self.tokens_left -= estimate_tokens(text)
-        self.bytes_left -= _joined_bytes(text)
-
-    @property
-    def spent(self) -> bool:
-        return self.tokens_left <= 0 or self.bytes_left <= 1
+        self.bytes_left -= byte_length(text) + 1
 
     def reserve(self, share: float) -> "Budget":
         """A part of what is left, taken out of it until it is given back."""
@@ -63,11 +64,6 @@ class Budget:
         self.bytes_left += part.bytes_left
 
 
-def _joined_bytes(text: str) -> int:
-    """With the space that joins it to the next sentence."""
-    return byte_length(text) + 1
-
-
 def choose(
     scored: Sequence[tuple[Candidate, float]],
     budget: Budget,
@@ -78,36 +74,40 @@ def choose(
 ) -> list[Candidate]:
     """Greedily the best candidates with a score above 0 that fit; their concepts are added to `told`.
 
-    The share of a candidate's concepts that is told already, by `weights`, only grows, so a gain computed
-    earlier is an upper bound and most need not be computed again (lazy greedy, Minoux 1978).
+    The share of a candidate's concepts that is told already, by `weights`, only grows, so what was computed
+    earlier is an upper bound of its gain, and most need not be computed again (lazy greedy, Minoux 1978).
     """
-    bare = [score / power(max(1, len(one.words)), taste.length_power) for one, score in scored]
     weight = weights.get
+    bare = [score / power(max(1, len(one.words)), taste.length_power) for one, score in scored]
+    masses: dict[int, float] = {}
 
     def gain(place: int) -> float:
-        one = scored[place][0]
-        repeated = one.concepts & told
-        if not repeated and one.concepts:
+        concepts = scored[place][0].concepts
+        if concepts and concepts.isdisjoint(told):
             return bare[place]
-        mass = fsum(map(weight, one.concepts, repeat(0.0)))
-        share = fsum(map(weight, repeated, repeat(0.0))) / mass if mass else 1.0
+        mass = masses.get(place)
+        if mass is None:
+            mass = masses[place] = fsum(map(weight, concepts, repeat(0.0)))
+        share = fsum(map(weight, concepts & told, repeat(0.0))) / mass if mass else 1.0
         return bare[place] * (1.0 - taste.discount * share)
 
-    heap = [(-gain(place), place) for place, (_, score) in enumerate(scored) if score > 0]
+    heap = [(-bound, place) for place, bound in enumerate(bare) if bound > 0]
     heapq.heapify(heap)
+    bytes_min = min([one.text_bytes for one, _ in scored], default=0)
     chosen: list[Candidate] = []
-    while heap and not budget.spent:
-        _, place = heapq.heappop(heap)
+    while heap and budget.fits_bytes(bytes_min):
+        place = heap[0][1]
         one = scored[place][0]
-        if not budget.fits(one.text):
+        if not budget.fits_bytes(one.text_bytes):
+            heapq.heappop(heap)
             continue
-        now = -gain(place)
-        if heap and now > heap[0][0]:
-            heapq.heappush(heap, (now, place))
-            continue
-        budget.take(one.text)
-        told |= one.concepts
-        chosen.append(one)
+        now = (-gain(place), place)
+        heapq.heapreplace(heap, now)
+        if heap[0] == now:
+            heapq.heappop(heap)
+            budget.take(one.text)
+            told |= one.concepts
+            chosen.append(one)
     return chosen
 
 
@@ -137,18 +137,20 @@ def choose_marked_first(
                 chosen.append(one)
         budget.give_back(reserved)
         scored = _without(scored, chosen)
+    of_kind: dict[Kind | None, list[tuple[Candidate, float]]] = {}
+    for pair in scored:
+        kind = pair[0].kind
+        of_kind.setdefault(kind if kind in _MARKED_SHARE else None, []).append(pair)
+    others = of_kind.pop(None, [])
     for kind, share in _MARKED_SHARE.items():
-        marked = [(one, value) for one, value in scored if one.kind is kind]
-        if marked:
+        if kind in of_kind:
             reserved = budget.reserve(share)
-            chosen += choose(marked, reserved, TASTE_MARKED, weights=weights, told=told)
+            chosen += choose(of_kind[kind], reserved, TASTE_MARKED, weights=weights, told=told)
             budget.give_back(reserved)
+    chosen += choose(others, budget, taste, weights=weights, told=told)
     # What else was marked waits until the rest has been heard.
-    for marked_too in (False, True):
-        rest = [pair for pair in _without(scored, chosen) if pair[0].marked is marked_too]
-        mine = TASTE_MARKED if marked_too else taste
-        chosen += choose(rest, budget, mine, weights=weights, told=told)
-    return chosen
+    marked = _without([pair for pair in scored if pair[0].kind in _MARKED_SHARE], chosen)
+    return chosen + choose(marked, budget, TASTE_MARKED, weights=weights, told=told)
 
 
 def _without(

@@ -94,13 +94,12 @@ def _content(
 
 def _commonest(counts: Counter[str]) -> dict[str, int]:
     """The commonest concepts, single stems before pairs and by the alphabet where they are as common."""
-    if len(counts) > COUNTS_MAX:
-        names = sorted(counts)
-        ordered = [name for name in names if " " not in name] + [name for name in names if " " in name]
-        ordered.sort(key=counts.__getitem__, reverse=True)
-    else:
-        ordered = sorted(counts)
-    return {name: counts[name] for name in ordered[:COUNTS_MAX]}
+    if len(counts) <= COUNTS_MAX:
+        return {name: counts[name] for name in sorted(counts)}
+    least = sorted(counts.values(), reverse=True)[COUNTS_MAX - 1]
+    told = [name for name, count in counts.items() if count >= least]
+    told.sort(key=lambda name: (-counts[name], " " in name, name))
+    return {name: counts[name] for name in told[:COUNTS_MAX]}
 
 
 def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequence[Candidate]:

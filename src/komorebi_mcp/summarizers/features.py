@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import fsum, log, sqrt
 
 from komorebi_mcp.domain.nodes import NodeContent
@@ -162,8 +163,7 @@ def survey(
     own.update(inside)
     if counts is not None:
         # The rarest are not carried up, but have been seen here at least.
-        for concept in own.keys() & counts.keys():
-            own[concept] = max(own[concept], counts[concept])
+        dict.update(own, {name: counts[name] for name in own.keys() & counts if counts[name] > own[name]})
     # Few counts differ, and a power takes far longer than a look-up.
     powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in set(own.values())}
     weights = {concept: powers[n] for concept, n in own.items()}
@@ -177,7 +177,7 @@ def narrowed(scope: Scope, candidates: Sequence[Candidate]) -> Scope:
 
 
 def _norm(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> float:
-    stems = set[str]().union(*[one.content for one in candidates])
+    stems = set(chain.from_iterable([one.stems for one in candidates]))
     # Exact, as sums of fractions otherwise depend on their order, and sets have another one in each process.
     return sqrt(fsum([weights[stem] ** 2 for stem in stems])) or 1.0
 
@@ -186,7 +186,10 @@ def add_counts(nodes: Iterable[NodeContent]) -> Counter[str]:
     """In how many captures below all the nodes each concept occurs."""
     counts: Counter[str] = Counter()
     for node in nodes:
-        counts.update(node.counts)
+        # Most concepts are of one node alone, and need no addition.
+        both = {concept: counts[concept] + node.counts[concept] for concept in counts.keys() & node.counts}
+        dict.update(counts, node.counts)
+        dict.update(counts, both)
     return counts
 
 

@@ -39,7 +39,8 @@ _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _JOINT = re.compile(r"['.\-_]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
-_SLICE = re.compile(r"(?s).{1,2048}(?=\s)|.{1,2048}")
+_SLICE_CHARS_MAX = 2_048
+_SLICE = re.compile(rf"(?s).{{1,{_SLICE_CHARS_MAX}}}(?=\s)|.{{1,{_SLICE_CHARS_MAX}}}")
 _CLITIC = re.compile(r"'(?:s|t|re|ve|ll|d|m)\Z")
 _SIGNS = {"++": "plusplus", "+": "plus", "#": "sharp"}
 
@@ -94,11 +95,14 @@ def fold(text: str) -> str:
     """Compatibility forms made plain (NFKC), accents and invisible characters taken off; case is kept."""
     if text.isascii():
         return text
-    # In slices: normalizing one long run of combining marks costs quadratic time.
-    return "".join(
-        unicodedata.normalize("NFC", unicodedata.normalize("NFKD", piece[0]).translate(_folding()))
-        for piece in _SLICE.finditer(text)
-    )
+    if len(text) <= _SLICE_CHARS_MAX:
+        return _fold(text)
+    # Normalizing one long run of combining marks costs quadratic time.
+    return "".join(_fold(piece[0]) for piece in _SLICE.finditer(text))
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", text).translate(_folding()))
 
 
 @lru_cache(maxsize=1 << 14)
