@@ -1,6 +1,8 @@
 import json
 from importlib.resources import files
 
+import pytest
+
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.centrality import likeness, rank
@@ -45,6 +47,12 @@ def test_the_sentence_most_others_resemble_is_the_most_central() -> None:
     ranks = rank(candidates("red blue green", "red blue black", "red blue white", "far off alone"))
     assert ranks[3] == min(ranks)
     assert min(ranks[:3]) > 2 * ranks[3]
+
+
+@pytest.mark.parametrize("words", range(3, 25))
+def test_a_sentence_that_no_other_resembles_is_not_central(words: int) -> None:
+    ranks = rank(candidates("red blue", "red green", " ".join(f"word{n}" for n in range(words))))
+    assert ranks == [1.0, 1.0, pytest.approx(0.05)]
 
 
 def test_likeness_is_the_share_two_sentences_have_in_common() -> None:

@@ -5,10 +5,11 @@ costs time in proportion to the text. Similarity is the number of shared stems o
 log lengths.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from math import log, sqrt
+from operator import mul
 
 from komorebi_mcp.summarizers.candidates import Candidate
 
@@ -29,28 +30,41 @@ def likeness(candidates: Sequence[Candidate]) -> float:
 
 def rank(candidates: Sequence[Candidate]) -> list[float]:
     """The candidates' centralities, 1 on average."""
+    holders: dict[str, list[int]] = {}
+    for place, one in enumerate(candidates):
+        for word in one.stems:
+            holders.setdefault(word, []).append(place)
+    # A word of one sentence alone likens it to no other.
+    shared = {word: places for word, places in holders.items() if len(places) > 1}
+    number = {word: at for at, word in enumerate(shared)}
     # In the order of their words: that of sets differs from process to process, and so would the sums.
-    bags = [one.stems for one in candidates]
-    scales = [1.0 / sqrt(log(2 + len(bag))) for bag in bags]
-    own = [len(bag) * scale * scale for bag, scale in zip(bags, scales, strict=True)]
-    degrees = _neighbours(bags, scales, own, [1.0] * len(bags))
-    ranks = [1.0] * len(bags)
+    bags = [[number[word] for word in one.stems if word in number] for one in candidates]
+    scales = [1.0 / sqrt(log(2 + len(one.stems))) for one in candidates]
+    graph = _Graph(bags, list(shared.values()), scales)
+    degrees = graph.neighbours([1.0] * len(candidates))
+    ranks = [1.0] * len(candidates)
     for _ in range(_STEPS):
         flow = [r / d if d > 0 else 0.0 for r, d in zip(ranks, degrees, strict=True)]
-        ranks = [1 - _DAMPING + _DAMPING * value for value in _neighbours(bags, scales, own, flow)]
+        ranks = [1 - _DAMPING + _DAMPING * value for value in graph.neighbours(flow)]
     return ranks
 
 
-def _neighbours(
-    bags: Sequence[tuple[str, ...]], scales: Sequence[float], own: Sequence[float], values: Sequence[float]
-) -> list[float]:
-    """For each sentence, the others' values weighted by their similarity to it."""
-    through: defaultdict[str, float] = defaultdict(float)
-    for bag, scale, value in zip(bags, scales, values, strict=True):
-        share = scale * value
-        for word in bag:
-            through[word] += share
-    return [
-        max(0.0, scale * sum(map(through.__getitem__, bag)) - itself * value)
-        for bag, scale, itself, value in zip(bags, scales, own, values, strict=True)
-    ]
+class _Graph:
+    """Which sentences share words: the words of each, and the sentences that hold each, by number."""
+
+    def __init__(
+        self, bags: Sequence[Sequence[int]], holders: Sequence[Sequence[int]], scales: Sequence[float]
+    ) -> None:
+        self._bags = bags
+        self._holders = holders
+        self._scales = scales
+        self._own = [len(bag) * scale * scale for bag, scale in zip(bags, scales, strict=True)]
+
+    def neighbours(self, values: Sequence[float]) -> list[float]:
+        """For each sentence, the others' values weighted by their similarity to it."""
+        share = list(map(mul, self._scales, values)).__getitem__
+        through = [sum(map(share, places)) for places in self._holders].__getitem__
+        return [
+            max(0.0, scale * sum(map(through, bag)) - itself * value)
+            for bag, scale, itself, value in zip(self._bags, self._scales, self._own, values, strict=True)
+        ]
