@@ -18,7 +18,7 @@ import anyio
 from synthetic import texts
 
 from komorebi_mcp.background.worker import Worker
-from komorebi_mcp.domain.captures import Capture, CaptureCreate, Kind, Status
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureText, Kind
 from komorebi_mcp.domain.clock import utc_now
 from komorebi_mcp.domain.nodes import Leaf, Node, Work
 from komorebi_mcp.domain.pyramid import FAN_OUT, Place, beside
@@ -51,19 +51,22 @@ def made_up(size: int) -> Iterator[CaptureCreate]:
         )
 
 
-def captures(size: int) -> list[Capture]:
+def captures(size: int) -> list[CaptureText]:
     """The same as they are read to be summarized."""
     return [
-        Capture(
-            id=f"{number}", title="", snippet="", project=_PROJECT, kind=made.kind, tags=(),
-            status=Status.PROCESSED, created_at=made.created_at or _START, content=made.content,
-            source=None, updated_at=_START,
+        CaptureText(
+            id=f"{number}",
+            title="",
+            content=made.content,
+            source=None,
+            kind=made.kind,
+            created_at=made.created_at or _START,
         )
         for number, made in enumerate(made_up(size))
-    ]  # fmt: skip
+    ]
 
 
-def work_on(leaves: range, held: Sequence[Capture], nodes: Mapping[Place, Node]) -> Work:
+def work_on(leaves: range, held: Sequence[CaptureText], nodes: Mapping[Place, Node]) -> Work:
     """What there is to do where these leaves of all that is `held` are due, and those to their right."""
     positions = range(leaves.start // FAN_OUT * FAN_OUT, leaves.stop)
     due_next = leaves.stop if leaves.stop < len(held) else None
@@ -79,7 +82,7 @@ def work_on(leaves: range, held: Sequence[Capture], nodes: Mapping[Place, Node])
     )
 
 
-def compute(held: Sequence[Capture], size: int) -> None:
+def compute(held: Sequence[CaptureText], size: int) -> None:
     """Tells what nodes cost without a database: all over `size` captures, then those above one more."""
     nodes: dict[Place, Node] = {}
     took_s = sum(

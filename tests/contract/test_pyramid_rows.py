@@ -5,6 +5,7 @@ from komorebi_mcp.domain.nodes import Waiting, Work
 from komorebi_mcp.domain.pyramid import Place
 from komorebi_mcp.domain.summaries import Scope
 from komorebi_mcp.storage.store import Store, open_store
+from support.clock import StillClock
 from support.nodes import a_node
 
 ME = "local"
@@ -141,6 +142,25 @@ async def test_a_node_is_not_kept_where_another_one_was_made_meanwhile(store_url
             assert await transaction.pyramid.keep(first, [a_node(one)], gone=[]) is not None
         async with store.write(ME) as transaction:
             assert await transaction.pyramid.keep(second, [a_node(one, told="late")], gone=[]) is None
+
+
+async def test_a_pyramid_was_made_when_the_last_of_its_nodes_was(store_url: str, clock: StillClock) -> None:
+    async with open_store(store_url, clock=clock) as store:
+        ids = await add(store, 11)
+        [waiting] = await lagging(store)
+        work = await take(store, waiting)
+        async with store.write(ME) as transaction:
+            assert await transaction.pyramid.made_at("p") is None
+            made = [a_node(ids[0], place) for place in (Place(1, 0), Place(1, 1), TOP)]
+            await transaction.pyramid.keep(work, made, gone=[])
+            await transaction.captures.update([ids[0]], CaptureUpdate(title="new"))
+        clock.advance(seconds=60)
+        work = await take(store, waiting)
+        async with store.write(ME) as transaction:
+            await transaction.pyramid.keep(work, [a_node(ids[0], told="other")], gone=[])
+            assert await transaction.pyramid.made_at("p") == clock()
+        async with store.read("another") as transaction:
+            assert await transaction.pyramid.made_at("p") is None
 
 
 async def test_nodes_that_cover_a_forgotten_capture_go_with_it_though_they_do_not_cite_it(

@@ -193,6 +193,17 @@ class Capture(CaptureOverview):
     """None where the capture is a text of its own."""
 
 
+class CaptureText(Model):
+    """As much of a capture as summaries are made from."""
+
+    id: str
+    title: str
+    content: str
+    source: str | None
+    kind: Kind
+    created_at: datetime
+
+
 class NearDuplicate(Model):
     """A capture that says almost the same as another one."""
 

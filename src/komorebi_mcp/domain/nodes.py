@@ -1,11 +1,10 @@
 """The nodes of a project's pyramid, and the captures at its foot."""
 
-from datetime import datetime
 from typing import NamedTuple
 
 from pydantic import SkipValidation
 
-from komorebi_mcp.domain.captures import Capture, Kind
+from komorebi_mcp.domain.captures import CaptureText, Kind
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pyramid import Place
 from komorebi_mcp.domain.summaries import Covers, Sentence
@@ -52,7 +51,7 @@ class Leaf(Model):
     position: int
     edited: int
     """How often its capture has changed; a leaf is due while its nodes have not seen the last change."""
-    capture: Capture | None
+    capture: CaptureText | None
     """None where it was forgotten, put away or moved to another project."""
 
 
@@ -91,5 +90,3 @@ class Shape(Model):
     """Positions of leaves whose last change no node has seen."""
     places: frozenset[Place]
     """The nodes there are."""
-    made_at: datetime | None
-    """When the top was last made; None where there is none."""

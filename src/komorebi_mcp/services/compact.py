@@ -48,15 +48,13 @@ class Compact:
         return True
 
     async def _advance(self, waiting: Waiting) -> None:
-        async with self._store.write(waiting.owner) as transaction:
-            work = await transaction.pyramid.take(waiting.project_id, leaves_max=LEAVES_MAX)
+        work = await self._store.take_work(waiting.owner, waiting.project_id, leaves_max=LEAVES_MAX)
         if work is None:
             return
         with span("summary_nodes", leaves=len(work.leaves)) as opened:
             made, gone = await self._make(waiting.owner, work)
             opened.set_attribute("komorebi.nodes", len(made))
-        async with self._store.write(waiting.owner) as transaction:
-            covered = await transaction.pyramid.keep(work, made, gone=gone)
+        covered = await self._store.keep_nodes(waiting.owner, work, made, gone=gone)
         if covered is None:
             _log.debug("compact.outrun", project_id=waiting.project_id)
         elif covered or made or gone:

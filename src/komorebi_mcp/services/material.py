@@ -1,10 +1,10 @@
 """Captures as summarizers read them."""
 
-from komorebi_mcp.domain.captures import Capture
+from komorebi_mcp.domain.captures import Capture, CaptureText
 from komorebi_mcp.summarizers.draft import Passage
 
 
-def passage(capture: Capture) -> Passage:
+def passage(capture: Capture | CaptureText) -> Passage:
     return Passage(
         capture_id=capture.id,
         text=capture.content,

@@ -15,7 +15,7 @@ from komorebi_mcp.domain.pyramid import FAN_OUT
 from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, Scope, Summary, SummaryCreate
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services.material import passage
-from komorebi_mcp.services.view import View, look
+from komorebi_mcp.services.view import View, look, still_said
 from komorebi_mcp.services.writing import first_of, method_of, of_captures, of_nodes
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.summarizers.condense import condense_passages
@@ -65,10 +65,10 @@ class Summarize:
         steps = _Steps(report, total=4 if writers else 3)
         await steps.next("Reading captures")
         async with self._store.read(owner) as transaction:
+            before = None if refresh else await still_said(transaction, scope, max_tokens=max_tokens)
+            if before is not None and _wanted(before, writers):
+                return before
             view = await look(transaction, scope, max_tokens=max_tokens)
-        before = None if refresh else _still_said(view, max_tokens)
-        if before is not None and _wanted(before, writers):
-            return before
         return await self._make(owner, view, max_tokens, writers, steps)
 
     async def brief(self, owner: str, project: str) -> Summary:
@@ -78,10 +78,10 @@ class Summarize:
             NotFound: No project has that name, or it holds no captures.
         """
         async with self._store.read(owner) as transaction:
+            before = await still_said(transaction, Scope(project=project), max_tokens=MAX_TOKENS_DEFAULT)
+            if before is not None:
+                return before
             view = await look(transaction, Scope(project=project), max_tokens=MAX_TOKENS_DEFAULT)
-        before = _still_said(view, MAX_TOKENS_DEFAULT)
-        if before is not None:
-            return before
         writers = self._writers(None)
         return await self._make(owner, view, MAX_TOKENS_DEFAULT, writers, _Steps(None, total=4))
 
@@ -174,14 +174,6 @@ class _Steps:
         self._begun += 1
         if self._report is not None:
             await self._report(self._begun, self._total, what)
-
-
-def _still_said(view: View, max_tokens: int) -> Summary | None:
-    """The project's newest summary, where the project says the same now and as much of it is wanted."""
-    before, changed_at = view.before, view.changed_at
-    if before is None or before.max_tokens != max_tokens:
-        return None
-    return before if changed_at is None or before.created_at > changed_at else None
 
 
 def _wanted(before: Summary, writers: Sequence[Writer]) -> bool:

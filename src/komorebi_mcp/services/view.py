@@ -6,9 +6,8 @@ grow with it. Nothing here waits for the pyramid: what no fresh node covers is r
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
-from komorebi_mcp.domain.captures import Capture, CaptureFilter
+from komorebi_mcp.domain.captures import CaptureFilter, CaptureText
 from komorebi_mcp.domain.nodes import Node
 from komorebi_mcp.domain.projects import Project
 from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
@@ -35,7 +34,7 @@ class View:
     project: Project | None = None
     before: Summary | None = None
     """The newest summary of the whole project as long as this one, where that is what is asked for."""
-    captures: Sequence[Capture] = ()
+    captures: Sequence[CaptureText] = ()
     """All of them where they are few; else those that no fresh node covers."""
     nodes: Sequence[Node] = ()
     """Fresh ones that together cover all the others; empty where all captures are read."""
@@ -43,16 +42,8 @@ class View:
     """Ids of the highest fresh nodes."""
     level: int = 0
     """The highest level among these."""
-    made_at: datetime | None = None
-    """When the pyramid last changed."""
     cut_short: bool = False
     """Whether captures wait that are too many to be read."""
-
-    @property
-    def changed_at(self) -> datetime | None:
-        """When what the whole project says last changed."""
-        times = (self.project and self.project.updated_at, self.made_at)
-        return max((time for time in times if time), default=None)
 
     @property
     def covers(self) -> Covers:
@@ -85,6 +76,22 @@ async def look(transaction: Transaction, scope: Scope, *, max_tokens: int) -> Vi
     return replace(view, scope=scope, project=project)
 
 
+async def still_said(transaction: Transaction, scope: Scope, *, max_tokens: int) -> Summary | None:
+    """The newest summary of the whole project, where the project says the same now and as much is wanted.
+
+    None where no whole project is asked for. Nothing of what the project says is read.
+    """
+    if scope.project is None or scope != Scope(project=scope.project):
+        return None
+    project = await transaction.projects.get(scope.project)
+    before = await transaction.summaries.newest(scope.project, max_tokens=max_tokens)
+    if project is None or before is None or before.max_tokens != max_tokens:
+        return None
+    made_at = await transaction.pyramid.made_at(scope.project)
+    changed_at = max((time for time in (project.updated_at, made_at) if time), default=None)
+    return before if changed_at is None or before.created_at > changed_at else None
+
+
 async def _project(transaction: Transaction, name: str | None) -> Project | None:
     if name is None:
         return None
@@ -94,7 +101,7 @@ async def _project(transaction: Transaction, name: str | None) -> Project | None
     return project
 
 
-async def _captures(transaction: Transaction, scope: Scope) -> Sequence[Capture]:
+async def _captures(transaction: Transaction, scope: Scope) -> Sequence[CaptureText]:
     """The captures in the scope, oldest first."""
     where = CaptureFilter(project=scope.project, since=scope.since, until=scope.until, ids=scope.ids)
     if scope.ids:
@@ -105,7 +112,7 @@ async def _captures(transaction: Transaction, scope: Scope) -> Sequence[Capture]
         where = where.model_copy(update={"ids": await _best_hits(transaction, scope.query, where)})
         if not where.ids:
             return []
-    return [capture async for capture in transaction.captures.walk(where)]
+    return await transaction.captures.texts(where)
 
 
 async def _best_hits(transaction: Transaction, query: str, where: CaptureFilter) -> tuple[str, ...]:
@@ -130,7 +137,7 @@ async def _of_project(transaction: Transaction, project: Project) -> View:
     linked = await pyramid.nodes(shape.project_id, tops)
     children = tuple(linked[place].id for place in tops if place in linked)
     level = max((place.level for place in tops), default=0)
-    view = View(children=children, level=level, made_at=shape.made_at)
+    view = View(children=children, level=level)
     if project.captures <= WHOLE_MAX:
         return replace(view, captures=await _captures(transaction, Scope(project=project.name)))
     told = frontier(shape.size, stale=stale, there=shape.places, nodes_min=_NODES_MIN)

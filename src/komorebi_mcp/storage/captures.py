@@ -11,6 +11,7 @@ from komorebi_mcp.domain.captures import (
     CaptureCreate,
     CaptureFilter,
     CaptureOverview,
+    CaptureText,
     CaptureUpdate,
     Enrichment,
     NearDuplicate,
@@ -24,7 +25,7 @@ from komorebi_mcp.domain.search import HitPage, SearchQuery
 from komorebi_mcp.storage import changes, findings, intake, near, search
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
-from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
+from komorebi_mcp.storage.hydrate import OVERVIEW, TEXT, WHOLE, WITH_PROJECT, overviews, texts, whole
 from komorebi_mcp.storage.owned import Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import capture_tags, captures
@@ -125,6 +126,10 @@ class CaptureRepository:
         self, where: CaptureFilter, behind: int, batch: int, connection: Connection
     ) -> list[tuple[int, Capture]]:
         return _walk(self._bind(connection), where, behind, batch)
+
+    async def texts(self, where: CaptureFilter) -> list[CaptureText]:
+        """As much of all that fit as summaries are made from, in the order of their arrival."""
+        return await self._session.run(lambda connection: _texts(self._bind(connection), where))
 
     async def count(self, where: CaptureFilter) -> int:
         """How many fit, copies included."""
@@ -251,6 +256,11 @@ def _walk(rows: Rows, where: CaptureFilter, behind: int, batch: int) -> list[tup
     statement = statement.where(captures.c.seq > behind).order_by(captures.c.seq).limit(batch)
     found = rows.run(statement).all()
     return list(zip((row.seq for row in found), whole(rows.connection, found, rows=rows), strict=True))
+
+
+def _texts(rows: Rows, where: CaptureFilter) -> list[CaptureText]:
+    statement = rows.select(*TEXT, of=captures).select_from(WITH_PROJECT).where(fitting(rows, where))
+    return texts(rows.run(statement.order_by(captures.c.seq)).all())
 
 
 def _count(rows: Rows, where: CaptureFilter) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, select, true
 from komorebi_mcp.domain.captures import (
     Capture,
     CaptureOverview,
+    CaptureText,
     Entity,
     EntityType,
     Kind,
@@ -43,6 +44,15 @@ WHOLE = (
     captures.c.group_id,
     captures.c.group_position,
 )
+TEXT = (
+    captures.c.seq,
+    captures.c.id,
+    captures.c.title,
+    captures.c.content,
+    captures.c.source,
+    captures.c.kind,
+    captures.c.created_at,
+)
 WITH_PROJECT = captures.outerjoin(
     projects, (projects.c.id == captures.c.project_id) & (projects.c.owner == captures.c.owner)
 )
@@ -52,6 +62,21 @@ def overviews(rows: Rows, found: Sequence[AnyRow]) -> tuple[CaptureOverview, ...
     """Rows of `OVERVIEW` in their order."""
     tags = _tags(rows.connection, rows.mine(capture_tags), [row.seq for row in found])
     return tuple(CaptureOverview(**_overview(row), tags=tags[row.seq]) for row in found)
+
+
+def texts(found: Sequence[Any]) -> list[CaptureText]:
+    """Rows of `TEXT` in their order."""
+    return [
+        CaptureText(
+            id=row.id,
+            title=row.title,
+            content=row.content,
+            source=row.source,
+            kind=Kind(row.kind),
+            created_at=row.created_at,
+        )
+        for row in found
+    ]
 
 
 def whole(connection: Connection, found: Sequence[AnyRow], *, rows: Rows | None) -> list[Capture]:

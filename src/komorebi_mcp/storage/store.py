@@ -16,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.domain.nodes import NodeCreate, Work
+from komorebi_mcp.domain.pyramid import Place
 from komorebi_mcp.errors import ConfigError, InvalidInput, StorageCorrupt
-from komorebi_mcp.storage import backup, findings, intake, postgres, sqlite
+from komorebi_mcp.storage import backup, findings, intake, postgres, pyramid, sqlite
 from komorebi_mcp.storage.captures import CaptureRepository
 from komorebi_mcp.storage.completions import CompletionRepository
 from komorebi_mcp.storage.cursors import CursorSigner
@@ -116,6 +118,16 @@ class Store:
             StorageError: Nothing was stored.
         """
         return await self._at_once(owner, partial(findings.store_all, finished=finished))
+
+    async def take_work(self, owner: str, project_id: int, *, leaves_max: int) -> Work | None:
+        """What of a pyramid is due, in a transaction of its own, as `PyramidRepository.take`."""
+        return await self._at_once(owner, partial(pyramid.take, project_id=project_id, leaves_max=leaves_max))
+
+    async def keep_nodes(
+        self, owner: str, work: Work, made: Sequence[NodeCreate], *, gone: Sequence[Place]
+    ) -> list[str] | None:
+        """Keeps what was made of it, in a transaction of its own, as `PyramidRepository.keep`."""
+        return await self._at_once(owner, partial(pyramid.keep, work=work, made=made, gone=gone))
 
     async def _at_once(self, owner: str, work: Callable[[Rows], T]) -> T:
         """What `work` returns, its transaction committed."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.summaries import Scope, Summary, SummaryCreate
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.storage import pyramid
+from komorebi_mcp.storage import nodes
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.sessions import Session
 from komorebi_mcp.storage.tables import projects, summaries, summary_children, summary_sources
@@ -131,7 +131,7 @@ def _summary(rows: Rows, row: AnyRow | None) -> Summary | None:
 def _forget_citing(rows: Rows, capture_ids: Sequence[str]) -> int:
     ids = canonical(capture_ids)
     # What a node knows of a capture it does not cite, such as its words, is to go too.
-    doomed = pyramid.above_captures(rows, ids)
+    doomed = nodes.above_captures(rows, ids)
     for some in batches(ids):
         citing = rows.select(summary_sources.c.seq, of=summary_sources)
         doomed |= _named(rows, citing.where(among(summary_sources.c.capture_id, some)))
@@ -144,7 +144,7 @@ def _forget_citing(rows: Rows, capture_ids: Sequence[str]) -> int:
             above |= _named(rows, made_from.where(among(summary_children.c.child_id, some)))
         edge = {seq: summary_id for seq, summary_id in above.items() if seq not in doomed}
         doomed = doomed | edge
-    pyramid.drop(rows, doomed)
+    nodes.drop(rows, doomed)
     return len(doomed)
 
 
