@@ -97,9 +97,10 @@ def _commonest(counts: Counter[str]) -> dict[str, int]:
     if len(counts) <= COUNTS_MAX:
         return {name: counts[name] for name in sorted(counts)}
     least = sorted(counts.values(), reverse=True)[COUNTS_MAX - 1]
-    told = [name for name, count in counts.items() if count >= least]
-    told.sort(key=lambda name: (-counts[name], " " in name, name))
-    return {name: counts[name] for name in told[:COUNTS_MAX]}
+    names = sorted([name for name, count in counts.items() if count >= least])
+    ordered = [name for name in names if " " not in name] + [name for name in names if " " in name]
+    ordered.sort(key=counts.__getitem__, reverse=True)
+    return {name: counts[name] for name in ordered[:COUNTS_MAX]}
 
 
 def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequence[Candidate]:
