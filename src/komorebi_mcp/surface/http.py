@@ -26,7 +26,9 @@ from komorebi_mcp.surface.bodies import BODY_BYTES_MAX, RPC_METHOD, Bodies
 from komorebi_mcp.surface.listener import bind, listen
 from komorebi_mcp.surface.metrics import metrics
 from komorebi_mcp.surface.principal import whoever_is_in
+from komorebi_mcp.surface.sdk import install_streams
 from komorebi_mcp.surface.server import KomorebiServer
+from komorebi_mcp.surface.streams import OpenStreams
 
 PATH: Final = "/mcp"
 PUBLIC: Final = ("/health", "/ready", METADATA_PATH, f"{METADATA_PATH}{PATH}")
@@ -59,10 +61,12 @@ class Front:
 
     asgi: ASGIApp
     authentication: Authentication
+    streams: OpenStreams
 
 
 def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     """The endpoint, the routes beside it, and everything that stands in front of them."""
+    install_streams()
     place = place_of(app.settings)
     security = _trusted(host, app.settings)
     inner = server.streamable_http_app(
@@ -72,8 +76,9 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
         custom_starlette_routes=_routes(app, place),
     )
     checked = Bodies(inner, path=PATH, forbid=partial(forbidden, place))
-    authentication = Authentication(checked, door=app.door, place=place, public=PUBLIC)
-    return Front(AccessLog(_TrustedSender(authentication, security=security)), authentication)
+    streams = OpenStreams(checked)
+    authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC)
+    return Front(AccessLog(_TrustedSender(authentication, security=security)), authentication, streams)
 
 
 async def serve_http(
@@ -89,14 +94,17 @@ async def serve_http(
     if not is_loopback(host):
         await app.door.expose(host)
     front = build_front(server, app, host=host)
+
+    def stop() -> None:
+        server.close_streams()
+        front.streams.end()
+
     with bind(host, port) as listening:
         name = f"[{host}]" if listening.family == AF_INET6 else host
         url = f"http://{name}:{listening.getsockname()[1]}{PATH}"
         async with anyio.create_task_group() as beside:
             beside.start_soon(front.authentication.watch)
-            await listen(
-                front.asgi, listening, on_ready=lambda: on_listening(url), on_stop=server.close_streams
-            )
+            await listen(front.asgi, listening, on_ready=lambda: on_listening(url), on_stop=stop)
             beside.cancel_scope.cancel()
 
 

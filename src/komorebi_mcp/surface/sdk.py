@@ -3,10 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+from mcp.server import streamable_http
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.dispatcher import DispatchContext
+
+from komorebi_mcp.surface.streams import EventStream
 
 
 def connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
@@ -28,3 +31,8 @@ def over_channel(
     """The same request, with another way back to its client."""
     session = ServerSession(channel, connection_of(ctx), request_meta=ctx.meta)
     return replace(ctx, session=session)
+
+
+def install_streams() -> None:
+    """Has the SDK's transport for handshake clients answer with our event streams; see `EventStream`."""
+    streamable_http.EventSourceResponse = EventStream  # type: ignore[attr-defined, assignment]
