@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from komorebi_mcp.errors import NotFound, UpstreamRefused, UpstreamUnavailable
-from komorebi_mcp.upstream import handshake
+from komorebi_mcp.upstream import handshake, stdio
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
 from support.gateway import LIST_TTL_MS, all_tools, call, gateway, http_server, raw, raw_client, upstreams
@@ -167,7 +167,7 @@ async def test_a_definition_no_client_could_read_is_left_out_and_the_rest_stays(
 async def test_a_list_without_end_is_cut(tmp_path: Path) -> None:
     with anyio.fail_after(5):
         async with upstreams(tmp_path, {"endless": raw("--kind", "endless")}) as opened:
-            assert len(await all_tools(opened)) == 15
+            assert len(await all_tools(opened)) == 16
             assert "no end" in (opened.status()[0].last_error or "")
             assert (await ask(opened, "endless__events"))["structuredContent"]["events"] == ["listed"] * 2
 
@@ -184,6 +184,26 @@ async def test_an_answer_that_is_none_ends_the_call_at_once(tmp_path: Path) -> N
         async with upstreams(tmp_path, {"up": raw()}) as opened:
             with pytest.raises(UpstreamUnavailable, match="not valid JSON-RPC"):
                 await ask(opened, "up__garble")
+            assert (await ask(opened, "up__plain"))["content"]
+
+
+async def test_answers_to_what_nobody_asked_reach_nobody(tmp_path: Path) -> None:
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw()}) as opened:
+            await all_tools(opened)
+            for _ in range(2):
+                assert (await ask(opened, "up__stray"))["content"] == [{"type": "text", "text": "yours"}]
+
+
+async def test_a_line_that_is_too_long_ends_the_connection_and_the_next_one_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdio, "MESSAGE_BYTES_MAX", 1_000_000)
+    with anyio.fail_after(15):
+        async with upstreams(tmp_path, {"up": raw(), "good": raw()}) as opened:
+            with pytest.raises(UpstreamUnavailable, match="ended the connection"):
+                await ask(opened, "up__heap")
+            assert (await ask(opened, "good__plain"))["content"]
             assert (await ask(opened, "up__plain"))["content"]
 
 
@@ -301,7 +321,7 @@ async def test_status_tells_of_every_entry_of_the_file(tmp_path: Path) -> None:
             await ask(opened, "up__plain")
             then = opened.status()
     assert [(status.name, status.state) for status in at_first] == [("up", "configured"), ("wrong", "failed")]
-    assert (then[0].state, then[0].era, then[0].tools) == ("ready", "handshake", 15)
+    assert (then[0].state, then[0].era, then[0].tools) == ("ready", "handshake", 16)
     assert then[0].p50_ms is not None
     said = 'upstreams.json, line 1: Its "type" is not known. Use stdio, http or sse.'
     assert then[1].last_error == said

@@ -12,6 +12,8 @@ from aiohttp import web
 from mcp.shared.dispatcher import CallOptions
 
 from komorebi_mcp.errors import UpstreamUnavailable
+from komorebi_mcp.upstream import streamable
+from komorebi_mcp.upstream.allowance import NOTIFICATIONS_AT_ONCE
 from komorebi_mcp.upstream.streamable import over_http
 from komorebi_mcp.upstream.wire import Ears, Ended, NotSent, Refused, SessionExpired, Wire
 
@@ -256,3 +258,31 @@ async def test_a_request_that_nobody_took_may_be_made_again() -> None:
             with pytest.raises(NotSent, match="nobody listens there"):
                 await wire.send_raw_request("initialize", None)
     assert heard.closed == 1
+
+
+async def test_a_flood_of_notifications_is_cut_short_and_the_answer_arrives() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        stream = await stream_to(request)
+        for _ in range(20):
+            await stream.write(b'data: {"jsonrpc": "2.0", "method": "notifications/x"}\n\n' * 1000)
+        await stream.write(f"data: {result_for(asked, done=True)}\n\n".encode())
+        return stream
+
+    heard = Heard()
+    async with wire_to(handler, heard) as wire:
+        assert await wire.send_raw_request("tools/call", None) == {"done": True}
+    assert NOTIFICATIONS_AT_ONCE <= len(heard.notifications) < 10_000
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+async def test_a_message_that_is_too_long_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamable, "MESSAGE_BYTES_MAX", 100_000)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        answer = result_for(await request.json(), text="x" * 200_000)
+        return web.Response(text=f"data: {answer}\n\n" if "event" in kind else answer, content_type=kind)
+
+    async with wire_to(handler) as wire:
+        with pytest.raises(UpstreamUnavailable, match="more than 100000 bytes"):
+            await wire.send_raw_request("tools/call", None)

@@ -20,15 +20,14 @@ from mcp.client.stdio import DEFAULT_INHERITED_ENV_VARS, StdioServerParameters, 
 from mcp.shared.message import SessionMessage
 from mcp_types import PARSE_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
+from komorebi_mcp.upstream.allowance import Allowance
+
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A longer line ends the connection."""
-NOTIFICATIONS_PER_S = 500
-"""What comes faster for longer than a moment is thrown away unread: one event loop serves everybody."""
-NOTIFICATIONS_AT_ONCE = 2000
 EXIT_GRACE_S = 0.7
 """How long a child may take to end after its stdin closed, and again after SIGTERM."""
 
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024
 _WRITES_WAITING_MAX = 64
 _POLL_S = 0.01
 _NOISE_CHARS_MAX = 500
@@ -101,8 +100,8 @@ async def _split_messages(
     stdout: ByteReceiveStream, received: MemoryObjectSendStream[Received], on_noise: Callable[[str], None]
 ) -> None:
     waiting = bytearray()
-    allowance = _Allowance()
-    async for chunk in _chunks(stdout):
+    allowance = Allowance()
+    async for chunk in allowance.paced(_chunks(stdout)):
         searched = len(waiting)
         waiting += chunk
         if waiting.find(b"\n", searched) < 0:
@@ -113,28 +112,8 @@ async def _split_messages(
         *lines, rest = waiting.split(b"\n")
         waiting = rest
         for line in lines:
-            if line.strip() and allowance.covers(line):
+            if line and not line.isspace() and allowance.covers(line):
                 await _hand_over(bytes(line), received, on_noise)
-
-
-class _Allowance:
-    """How many more notifications are read, in a bucket that fills with time."""
-
-    def __init__(self) -> None:
-        self._left = float(NOTIFICATIONS_AT_ONCE)
-        self._at = anyio.current_time()
-
-    def covers(self, line: bytes | bytearray) -> bool:
-        """Whether to read this line; whatever may be a request or an answer always is."""
-        if b'"id"' in line:
-            return True
-        now = anyio.current_time()
-        self._left = min(self._left + (now - self._at) * NOTIFICATIONS_PER_S, NOTIFICATIONS_AT_ONCE)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 async def _hand_over(

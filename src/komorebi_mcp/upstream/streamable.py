@@ -22,6 +22,7 @@ from pydantic_core import to_json
 
 from komorebi_mcp.domain.spans import is_traced
 from komorebi_mcp.errors import UpstreamError, UpstreamUnavailable
+from komorebi_mcp.upstream.allowance import Allowance
 from komorebi_mcp.upstream.caller import Start
 from komorebi_mcp.upstream.endpoint import Endpoint, advice_on, chunks_of, open_endpoint, whole_of
 from komorebi_mcp.upstream.events import Event, EventTooLong, events_in
@@ -228,11 +229,12 @@ class HttpWire:
         self, response: "aiohttp.ClientResponse", place: _Place, request_id: int | None
     ) -> Answer | None:
         """The answer to this request, once all that came before it was handed on; None if there is none."""
+        allowance = Allowance()
         try:
-            async for event in events_in(chunks_of(response), bytes_max=MESSAGE_BYTES_MAX):
+            async for event in events_in(allowance.paced(chunks_of(response)), bytes_max=MESSAGE_BYTES_MAX):
                 place.note(event)
                 data = event.data
-                if event.name != b"message" or not data:
+                if event.name != b"message" or not data or not allowance.covers(data):
                     continue
                 message = read_message(data)
                 match message:

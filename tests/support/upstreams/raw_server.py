@@ -50,6 +50,7 @@ PLAIN_NAMES = [
     "flood",
     "grow",
     "heap",
+    "stray",
     "exec/uté all",
 ]
 
@@ -148,6 +149,11 @@ class RawServer:
                 self.answer(request_id, {"content": []})
             case "heap":
                 self.answer(request_id, {"content": [{"type": "text", "text": "x" * 50_000_000}]})
+            case "stray":
+                for stray in (999_999, "nobody", None, request_id - 1, str(request_id + 1)):
+                    self.answer(stray, {"content": [{"type": "text", "text": "not yours"}]})
+                    self.refuse(stray, -32000, "not yours either")
+                self.answer(request_id, {"content": [{"type": "text", "text": "yours"}]})
             case "die" | "die-reading":
                 self.die(request_id)
             case "wait":
