@@ -11,7 +11,7 @@ from mcp_types import SERVER_INFO_META_KEY
 
 from komorebi_mcp.errors import UpstreamRefused
 from komorebi_mcp.upstream.status import Era
-from support.gateway import all_tools, call, gateway, http_server, listener, raw, raw_client, sdk
+from support.gateway import all_tools, call, gateway, http_server, listener, raw, raw_client, sdk, upstreams
 from support.upstreams.raw_server import VENDOR_RESULT, VENDOR_TOOL
 
 pytestmark = pytest.mark.process
@@ -243,3 +243,28 @@ async def test_clients_hear_of_new_tools(tmp_path: Path) -> None:
                 await client.call_tool("up__grow")
                 await heard.wait()
                 assert "up__grown" in [tool.name for tool in (await client.list_tools()).tools]
+
+
+async def test_a_tool_that_an_upstream_runs_as_tasks_only_is_called_like_any_other(tmp_path: Path) -> None:
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw("--kind", "tasks")}) as opened:
+            called = {"name": "up__brew", "arguments": {"what": "tea"}}
+            result = await opened.call("up__brew", called)
+            assert result["content"] == [{"type": "text", "text": "brewed tea"}]
+
+
+async def test_a_caller_who_gives_up_has_the_task_cancelled_upstream(tmp_path: Path) -> None:
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw("--kind", "tasks")}) as opened:
+
+            async def events() -> list[str]:
+                told = await opened.call("up__events", {"name": "up__events"})
+                return list(told["structuredContent"]["events"])
+
+            async with anyio.create_task_group() as tasks:
+                called = {"name": "up__brew", "arguments": {"what": "forever"}}
+                tasks.start_soon(opened.call, "up__brew", called)
+                while "asked" not in await events():
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            assert "cancelled task t-1" in await events()

@@ -135,13 +135,27 @@ class TaskCalls:
             watching.stop()
 
     def _listed(self, ctx: _Context, result: HandlerResult) -> HandlerResult:
-        """The list in which upstreams' tools may be tasks too, for clients that know what tasks are."""
-        capabilities = ctx.session.client_capabilities
-        if not isinstance(result, dict) or capabilities is None or capabilities.tasks is None:
+        """The list in which upstreams' tools may be tasks too, for clients that know what tasks are.
+
+        No tool has to be one: what an upstream runs as tasks only, it runs so for us.
+        """
+        if not isinstance(result, dict):
             return result
+        capabilities = ctx.session.client_capabilities
+        knows_tasks = capabilities is not None and capabilities.tasks is not None
         optional = {"execution": {"taskSupport": "optional"}}
-        tools = [tool if tool["name"] in self._own else {**tool, **optional} for tool in result["tools"]]
+        tools = [
+            {**tool, **optional}
+            if tool["name"] not in self._own and (knows_tasks or _must_be_task(tool))
+            else tool
+            for tool in result["tools"]
+        ]
         return {**result, "tools": tools}
+
+
+def _must_be_task(tool: Mapping[str, Any]) -> bool:
+    execution = tool.get("execution")
+    return isinstance(execution, Mapping) and execution.get("taskSupport") == "required"
 
 
 def follows_tasks(ctx: _Context) -> bool:

@@ -17,6 +17,7 @@ from komorebi_mcp.upstream.kept import CALL_WAIT_S, KeptConnection
 from komorebi_mcp.upstream.seats import fits
 from komorebi_mcp.upstream.session import Session
 from komorebi_mcp.upstream.status import Era
+from komorebi_mcp.upstream.task_calls import call_as_task, must_be_task
 from komorebi_mcp.upstream.wire import Ended, NotSent
 
 TRIES_MAX = 3
@@ -134,13 +135,14 @@ class Link(KeptConnection):
         began = anyio.current_time()
         try:
             with span("upstream", upstream=self.config.name, method=method):
-                result = await session.request(
-                    method,
-                    params,
-                    timeout_s=self.config.timeout_s,
-                    caller=caller,
-                    headers=_headers(session, entry, params),
-                )
+                timeout_s = self.config.timeout_s
+                if method == "tools/call" and must_be_task(session, entry):
+                    result = await call_as_task(session, params, timeout_s=timeout_s, caller=caller)
+                else:
+                    headers = _headers(session, entry, params)
+                    result = await session.request(
+                        method, params, timeout_s=timeout_s, caller=caller, headers=headers
+                    )
         except NotSent:
             self._leave(session)
             raise

@@ -63,6 +63,7 @@ class RawServer:
         self.modern = options.era == "modern"
         names = PLAIN_NAMES + [f"tool-{number:03}" for number in range(options.tools)]
         self.events: list[str] = []
+        self.held = ""
         self.tools: list[Any] = [{"name": name, "inputSchema": {"type": "object"}} for name in names] + [
             VENDOR_TOOL
         ]
@@ -71,6 +72,9 @@ class RawServer:
             self.tools.append(
                 {"name": "die-reading", "inputSchema": {"type": "object"}, "annotations": hints}
             )
+        if options.kind == "tasks":
+            execution = {"taskSupport": "required"}
+            self.tools.append({"name": "brew", "inputSchema": {"type": "object"}, "execution": execution})
         if options.kind == "lying":
             self.tools += [
                 {"name": "schemaless"},
@@ -113,8 +117,17 @@ class RawServer:
                 self.list(request_id, params)
                 if self.options.kind == "deaf":
                     time.sleep(60)
+            case "tools/call" if params["name"] == "brew":
+                self.brew(request_id, params)
             case "tools/call":
                 self.call(request_id, params)
+            case "tasks/result" if self.held != "forever":
+                self.answer(request_id, {"content": [{"type": "text", "text": f"brewed {self.held}"}]})
+            case "tasks/result":
+                self.events.append("asked")
+            case "tasks/cancel":
+                self.events.append(f"cancelled task {params['taskId']}")
+                self.answer(request_id, {"taskId": params["taskId"], "status": "cancelled"})
             case "notifications/cancelled":
                 self.events.append(f"cancelled {params['requestId']}")
             case _ if request_id is not None:
@@ -188,6 +201,14 @@ class RawServer:
                 self.answer(request_id, {"content": [], "structuredContent": seen})
             case name:
                 self.answer(request_id, {"content": [{"type": "text", "text": f"{name} ran"}]})
+
+    def brew(self, request_id: Any, params: dict[str, Any]) -> None:
+        """Begins a task; `tasks/result` tells what came of it, which never comes of what is forever."""
+        if "task" not in params:
+            self.refuse(request_id, -32601, "This tool is run as a task")
+            return
+        self.held = params["arguments"]["what"]
+        self.answer(request_id, {"task": {"taskId": "t-1", "status": "working", "ttl": None}})
 
     def die(self, request_id: Any) -> None:
         """Ends the process in the first call, and answers the second; without a state file, never answers."""
