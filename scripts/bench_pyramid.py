@@ -25,7 +25,6 @@ from komorebi_mcp.domain.pyramid import FAN_OUT, Place, beside
 from komorebi_mcp.domain.summaries import Scope
 from komorebi_mcp.services.compact import LEAVES_MAX, Compact
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.services.events import Change
 from komorebi_mcp.services.nodes import make_nodes
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.storage.store import Store, open_store
@@ -108,12 +107,8 @@ def _computed_s(work: Work, nodes: dict[Place, Node]) -> float:
 
 async def keep(store: Store, size: int) -> None:
     """Tells what enrichment, nodes and summaries of `size` captures cost with a database."""
-
-    def announce(_: Change) -> None:
-        return None
-
-    worker = Worker(store, enrich, clock=utc_now, announce=announce)
-    compact = Compact(store, announce=announce)
+    worker = Worker(store, enrich, clock=utc_now)
+    compact = Compact(store)
     summarize = Summarize(store)
     items = made_up(size + _MORE)
     first = islice(items, size)

@@ -14,6 +14,7 @@ import anyio
 
 from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
+from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.services.access import Access
 from komorebi_mcp.services.aggregate import Aggregate
@@ -22,7 +23,7 @@ from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.complete import Complete
 from komorebi_mcp.services.door import Door
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.services.events import Change, Events
+from komorebi_mcp.services.events import Events
 from komorebi_mcp.services.exchange import Exchange
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.issuer import Issuer
@@ -72,6 +73,8 @@ class App:
     tasks: Tasks
     start_enriching: Callable[[], object]
     """Needed only where the application was opened without."""
+    start_listening: Callable[[], object]
+    """Has `events` tell of what other processes change, where the database can; what works listens anyway."""
 
 
 @asynccontextmanager
@@ -91,45 +94,61 @@ async def open_app(
         StorageError: The database cannot be opened.
         ConfigError: A setting is wrong. A wrong upstream is not an error: it is reported and left out.
     """
+    events = Events()
     load = partial(load_upstreams, settings.upstreams, environment=environment())
     async with (
-        open_store(settings.database_url, clock=clock) as store,
+        open_store(settings.database_url, clock=clock, announce=events.publish) as store,
         _open_writer(settings) as writer,
         anyio.create_task_group() as background,
         open_upstreams(load(), keeper=(trust := Trust(store, clock=clock))) as upstreams,
     ):
-        events = Events()
         allowance = Allowance(settings.model_calls, clock)
         rewriting = Rewriting(store, writer, allowance) if writer else None
-        compact = Compact(store, announce=events.publish, rewriting=rewriting)
+        compact = Compact(store, rewriting=rewriting)
         worker = Worker(
             store,
             enrich,
             clock=clock,
-            announce=events.publish,
             compact=compact.step,
             compact_apart=rewriting is not None,
         )
 
-        def announce(change: Change) -> None:
-            worker.wake()
-            events.publish(change)
+        def wake(change: Change) -> None:
+            if change.due:
+                worker.wake()
 
-        enriching = anyio.Event()
-        if works:
+        events.subscribe(wake)
+        enriching, listening = anyio.Event(), anyio.Event()
+
+        def start_enriching() -> None:
             enriching.set()
+            listening.set()
 
         async def enrich_when_told() -> None:
             await enriching.wait()
             await lead(store, worker, clock=clock)
 
-        capture = CaptureService(store, secrets=settings.secrets, announce=announce)
+        watch = Watch(store, announce=events.publish)
+
+        def look_again() -> None:
+            worker.wake()
+            watch.hurry()
+
+        async def listen_when_told() -> None:
+            await listening.wait()
+            await store.listen(events.publish, connected=look_again)
+
+        if works:
+            start_enriching()
+
+        capture = CaptureService(store, secrets=settings.secrets, announce=events.publish)
         access = Access(store, clock=clock)
         background.start_soon(access.run)
-        passages = Passages(store, capture, secrets=settings.secrets, announce=announce)
+        passages = Passages(store, capture, secrets=settings.secrets)
         summarize = Summarize(store, summarizer=settings.summarizer, endpoint=writer)
         background.start_soon(capture.run)
         background.start_soon(enrich_when_told)
+        background.start_soon(listen_when_told)
         tasks = Tasks(store, background)
         background.start_soon(tasks.run)
         yield App(
@@ -139,22 +158,23 @@ async def open_app(
             zone=zone,
             store=store,
             events=events,
-            watch=Watch(store, announce=events.publish),
+            watch=watch,
             capture=capture,
             find=Find(store, clock=clock, zone=zone),
             complete=Complete(store),
-            organize=Organize(store, secrets=settings.secrets, announce=announce),
+            organize=Organize(store, secrets=settings.secrets),
             summarize=summarize,
             aggregate=Aggregate(upstreams, load, expose=settings.expose),
             results=Results(passages, summarize),
             trust=trust,
             resume=Resuming(store, clock=clock),
             passages=passages,
-            exchange=Exchange(store, secrets=settings.secrets, announce=announce),
+            exchange=Exchange(store, secrets=settings.secrets),
             door=_door(settings, access),
             limits=Limits(store, _amounts(settings)),
             tasks=tasks,
-            start_enriching=enriching.set,
+            start_enriching=start_enriching,
+            start_listening=listening.set,
         )
         background.cancel_scope.cancel()
 

@@ -63,7 +63,7 @@ async def test_a_poison_capture_is_retried_later_and_later_then_set_aside_and_bl
     tmp_path: Path,
 ) -> None:
     async with open_rooms(tmp_path) as rooms:
-        worker = Worker(rooms.store, poisoned, clock=rooms.clock, announce=lambda _: None)
+        worker = Worker(rooms.store, poisoned, clock=rooms.clock)
         bad = await capture(rooms, "poison")
         good = await capture(rooms, "bread")
         attempts = 0
@@ -82,7 +82,7 @@ async def test_a_poison_capture_is_retried_later_and_later_then_set_aside_and_bl
 
 async def test_a_new_content_gives_a_capture_that_was_set_aside_another_chance(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
-        worker = Worker(rooms.store, poisoned, clock=rooms.clock, announce=lambda _: None)
+        worker = Worker(rooms.store, poisoned, clock=rooms.clock)
         bad = await capture(rooms, "poison")
         for _ in range(60):
             await worker.work_once()
@@ -115,7 +115,7 @@ async def test_a_capture_that_ends_the_process_takes_no_others_down_with_it(tmp_
         return enrich(found)
 
     async with open_rooms(tmp_path) as rooms:
-        worker = Worker(rooms.store, deadly, clock=rooms.clock, announce=lambda _: None)
+        worker = Worker(rooms.store, deadly, clock=rooms.clock)
         before, killer, behind = [await capture(rooms, text) for text in ("bread", "deadly", "butter")]
         for _ in range(20):
             with suppress(Killed):
@@ -138,7 +138,7 @@ async def test_a_cancelled_worker_keeps_what_it_finished_and_gives_the_rest_back
 
     async with open_rooms(tmp_path) as rooms:
         ids = [await capture(rooms, content) for content in ("first", "second", "third")]
-        worker = Worker(rooms.store, slow, clock=rooms.clock, announce=lambda _: None)
+        worker = Worker(rooms.store, slow, clock=rooms.clock)
         with anyio.fail_after(5):
             async with anyio.create_task_group() as background:
                 background.start_soon(worker.run)

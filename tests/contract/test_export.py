@@ -47,7 +47,7 @@ async def taken_in(url: str, rows: Sequence[dict[str, Any]], clock: StillClock) 
     file = BytesIO("\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode())
     imported = Imported(refuse=lambda _: None, stored=lambda _: None)
     async with open_store(url, clock=clock) as store:
-        exchange = Exchange(store, secrets="redact", announce=lambda _: None)
+        exchange = Exchange(store, secrets="redact")
         await exchange.import_rows("a", file, imported)
         assert (imported.refused, imported.created) == ([], len(rows))
         return await exported(store)

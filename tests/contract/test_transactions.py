@@ -17,8 +17,9 @@ from komorebi_mcp.domain.projects import ProjectUpdate
 from komorebi_mcp.domain.summaries import Covers, Scope, Sentence, SummaryCreate
 from komorebi_mcp.errors import NotFound, StorageError
 from komorebi_mcp.storage.owned import Rows
-from komorebi_mcp.storage.store import Store, Transaction, open_store
+from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.storage.tables import captures
+from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.terms import parse_query, terms
 
 MINE, THEIRS = "mine", "theirs"

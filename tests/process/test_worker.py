@@ -1,18 +1,16 @@
 """`komorebi-mcp worker` beside a server that leaves enrichment to it."""
 
-import os
 import signal
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from komorebi_mcp.app import open_app
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Status
 from komorebi_mcp.settings import Settings
 from support.databases import postgres_server
-from support.processes import COMMAND, START_S, environment
+from support.processes import START_S, worker
 
 pytestmark = pytest.mark.process
 
@@ -35,19 +33,10 @@ async def _work(home: Path, url: str) -> None:
     async with open_app(Settings(home=home, database_url=url, worker="external"), works=False) as app:
         await app.capture.capture("local", CaptureCreate(content="The kiln broke.", project="p"))
         assert len((await app.find.page("local", INBOX)).items) == 1
-        variables = {**os.environ, **environment(home), "KOMOREBI_DATABASE_URL": url}
-        async with await anyio.open_process([*COMMAND, "worker"], env=variables) as process:
-            try:
-                assert process.stderr is not None
-                with anyio.fail_after(START_S):
-                    line = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 4096)
-                assert line == b"Working"
-                with anyio.fail_after(START_S):
-                    while (await app.find.page("local", INBOX)).items:
-                        await anyio.lowlevel.checkpoint()
-                process.send_signal(signal.SIGTERM)
-                with anyio.fail_after(5):
-                    assert await process.wait() == 0
-            finally:
-                if process.returncode is None:
-                    process.kill()
+        async with worker(home, database_url=url) as process:
+            with anyio.fail_after(START_S):
+                while (await app.find.page("local", INBOX)).items:
+                    await anyio.lowlevel.checkpoint()
+            process.send_signal(signal.SIGTERM)
+            with anyio.fail_after(5):
+                assert await process.wait() == 0

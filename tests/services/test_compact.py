@@ -6,12 +6,12 @@ import anyio
 import pytest
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Kind, Status
+from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.nodes import Node, NodeCreate, Work
 from komorebi_mcp.domain.pyramid import Place, above
 from komorebi_mcp.domain.summaries import Scope, Summary
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services import compact, view
-from komorebi_mcp.services.events import Change
 from komorebi_mcp.services.nodes import make_nodes
 from support.rooms import Rooms, open_rooms
 
@@ -212,7 +212,7 @@ async def test_the_running_worker_keeps_pyramids_up_and_announces_it(tmp_path: P
             await compacted.wait()
         background.cancel_scope.cancel()
         # One of the enrichment, one of the brief.
-        assert heard_of == [Change(OWNER, (receipt.id,), (PROJECT,))] * 2
+        assert heard_of == [Change(OWNER, (receipt.id,), (PROJECT,), due=False)] * 2
 
 
 def linked(summary: Summary, found: dict[Place, Node]) -> bool:

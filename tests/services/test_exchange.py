@@ -16,7 +16,7 @@ ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 async def load(rooms: Rooms, *rows: Any, owner: str = OWNER) -> Imported:
     lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     imported = Imported(refuse=lambda _: None, stored=lambda _: None)
-    exchange = Exchange(rooms.store, secrets="redact", announce=lambda _: None)
+    exchange = Exchange(rooms.store, secrets="redact")
     await exchange.import_rows(owner, io.BytesIO(b"\n".join(lines)), imported)
     return imported
 

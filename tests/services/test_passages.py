@@ -30,7 +30,7 @@ async def chunks(raw: bytes, *, size: int = 100_000) -> AsyncIterator[bytes]:
 
 async def take_in(rooms: Rooms, raw: bytes, *, size: int = 100_000, **about: str) -> Progress:
     progress = Progress(stored=lambda _: None)
-    passages = Passages(rooms.store, rooms.capture, secrets="redact", announce=lambda _: None)
+    passages = Passages(rooms.store, rooms.capture, secrets="redact")
     create = CaptureCreate.model_validate({"content": "-", **about})
     try:
         await passages.take_in(OWNER, create, chunks(raw, size=size), progress)

@@ -253,3 +253,10 @@ async def test_a_capture_is_refused_where_another_process_does_not_end_its_write
                 await store.take_in("a", [CaptureCreate(content="refused")])
         [receipt] = await store.take_in("a", [CaptureCreate(content="accepted")])
         assert receipt.created
+
+
+async def test_nobody_tells_of_changes_in_a_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    async with open_store(_url(tmp_path / "k.db")) as store:
+        with anyio.fail_after(5):
+            await store.listen(lambda _: None, connected=lambda: None)
+        assert not store.hears

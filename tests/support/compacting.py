@@ -32,7 +32,7 @@ def _say(what: str) -> None:
 async def main(url: str) -> None:
     async with open_store(url) as store:
         store.__class__ = _Telling
-        compact = Compact(store, announce=lambda _: None)
+        compact = Compact(store)
         while await compact.step():
             pass
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,10 +100,12 @@ async def conversation(home: Path, *arguments: str) -> AsyncIterator[Conversatio
 
 
 @asynccontextmanager
-async def http_server(home: Path, *arguments: str) -> AsyncIterator[tuple[Process, str]]:
+async def http_server(
+    home: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Process, str]]:
     """An HTTP server on a free port, and its endpoint's URL."""
     command = [*COMMAND, "serve", "--transport", "http", "--port", "0", *arguments]
-    process = await anyio.open_process(command, env=environment(home))
+    process = await anyio.open_process(command, env={**environment(home), **(variables or {})})
     async with process:
         try:
             assert process.stderr is not None
@@ -111,6 +113,22 @@ async def http_server(home: Path, *arguments: str) -> AsyncIterator[tuple[Proces
                 first = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 4_096)
             assert first.startswith(b"Listening on "), first
             yield process, first.decode().removeprefix("Listening on ").strip()
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+@asynccontextmanager
+async def worker(home: Path, *, database_url: str) -> AsyncIterator[Process]:
+    """`komorebi-mcp worker`, at work; killed at the end if still there."""
+    variables = {**environment(home), "KOMOREBI_DATABASE_URL": database_url}
+    async with await anyio.open_process([*COMMAND, "worker"], env=variables) as process:
+        try:
+            assert process.stderr is not None
+            with anyio.fail_after(START_S):
+                first = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 4_096)
+            assert first == b"Working", first
+            yield process
         finally:
             if process.returncode is None:
                 process.kill()

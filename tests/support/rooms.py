@@ -9,10 +9,11 @@ import anyio
 
 from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
+from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.services.events import Change, Events
+from komorebi_mcp.services.events import Events
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.resume import Resuming
@@ -58,27 +59,27 @@ async def open_rooms(
     """Every service over `folder`/test.db; the worker works only when `settle` says so."""
     clock = StillClock()
     put_sqlite_file(folder / "test.db")
+    events = Events()
     async with (
-        open_store(f"sqlite+aiosqlite:///{folder}/test.db", clock=clock) as store,
+        open_store(f"sqlite+aiosqlite:///{folder}/test.db", clock=clock, announce=events.publish) as store,
         anyio.create_task_group() as background,
     ):
-        events = Events()
         rewriting = Rewriting(store, endpoint, Allowance(calls_per_hour, clock)) if endpoint else None
-        compact = Compact(store, announce=events.publish, rewriting=rewriting)
+        compact = Compact(store, rewriting=rewriting)
         worker = Worker(
             store,
             enrich,
             clock=clock,
-            announce=events.publish,
             compact=compact.step,
             compact_apart=rewriting is not None,
         )
 
-        def announce(change: Change) -> None:
-            worker.wake()
-            events.publish(change)
+        def wake(change: Change) -> None:
+            if change.due:
+                worker.wake()
 
-        capture = CaptureService(store, secrets="redact", announce=announce)
+        events.subscribe(wake)
+        capture = CaptureService(store, secrets="redact", announce=events.publish)
         background.start_soon(capture.run)
         yield Rooms(
             store=store,
@@ -87,7 +88,7 @@ async def open_rooms(
             compact=compact,
             events=events,
             find=Find(store, clock=clock),
-            organize=Organize(store, secrets="redact", announce=announce),
+            organize=Organize(store, secrets="redact"),
             summarize=Summarize(store, summarizer=summarizer, endpoint=endpoint),
             resume=Resuming(store, clock=clock),
             clock=clock,

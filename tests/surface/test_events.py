@@ -8,13 +8,13 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
-from mcp_types import ResourceListChangedNotification, ResourceUpdatedNotification
 
 from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.storage.locks import try_lock
 from komorebi_mcp.surface.server import open_server
 from support.connections import MODES, call, open_application
+from support.heard import Heard
 from support.rooms import open_rooms
 
 CHANGES = [
@@ -24,26 +24,6 @@ CHANGES = [
     ("forget_captures", {"confirm": True}, "{uri}"),
     ("update_project", {"name": "P", "goal": "g"}, "komorebi://projects/P"),
 ]
-
-
-class Heard:
-    """What the SDK's client was notified of."""
-
-    def __init__(self) -> None:
-        self.updated: list[str] = []
-        self.lists = 0
-        self.arrived = anyio.Event()
-
-    async def __call__(self, message: Any) -> None:
-        match message:
-            case ResourceUpdatedNotification():
-                self.updated.append(str(message.params.uri))
-            case ResourceListChangedNotification():
-                self.lists += 1
-            case _:
-                return
-        self.arrived.set()
-        self.arrived = anyio.Event()
 
 
 @pytest.mark.parametrize(("tool", "arguments", "subscribed"), CHANGES)
@@ -110,7 +90,7 @@ async def test_a_receipt_is_followed_to_its_enrichment(tmp_path: Path) -> None:
 async def test_what_another_process_changed_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, followed: str
 ) -> None:
-    monkeypatch.setattr("komorebi_mcp.surface.subscriptions._LOOK_S", 0.01)
+    monkeypatch.setattr("komorebi_mcp.services.watch._PAUSE_S", 0.01)
     heard = Heard()
     async with AsyncExitStack() as stack:
         # Another process leads: nothing but the file is shared with it.

@@ -5,7 +5,7 @@ another one goes on. Nothing here makes a caller of `capture` wait.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
 
 import anyio
@@ -17,7 +17,6 @@ from komorebi_mcp.domain.captures import Capture, Enrichment
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.spans import span
-from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.storage.store import Store
 
 _CLAIM_MAX = 64
@@ -25,6 +24,8 @@ _LEASE_S = 60.0
 """Far longer than a batch takes, short enough that a killed process's captures do not wait for long."""
 _POLL_S = 0.5
 """How often to look for what another process stored or left behind."""
+_POLL_HEARING_S = 30.0
+"""The same where other processes tell of it; less where a job is due before."""
 _PAUSE_S = 0.03
 """Each step is taken when no capture has come for so long: whoever captures comes first."""
 _PATIENCE_S = 0.05
@@ -54,7 +55,6 @@ class Worker:
         enrich: Callable[[Capture], Enrichment],
         *,
         clock: Clock,
-        announce: Announce,
         compact: Callable[[], Awaitable[bool]] | None = None,
         compact_apart: bool = False,
     ) -> None:
@@ -67,14 +67,17 @@ class Worker:
         self._compact = None if compact_apart else compact
         self._compact_apart = compact if compact_apart else None
         self._clock = clock
-        self._announce = announce
         self._wake = anyio.Event()
         self._woken_at = -inf
+        self._lagging = anyio.Event()
+        self._due_at: datetime | None = None
+        """When the next job may be claimed, as far as the last look could tell."""
 
     def wake(self) -> None:
         """Says that there is work now."""
         self._woken_at = anyio.current_time()
         self._wake.set()
+        self._lagging.set()
 
     async def run(self) -> None:
         """Works until cancelled. Whatever fails is logged and tried again, since the application goes on."""
@@ -84,26 +87,28 @@ class Worker:
             await self._work()
 
     async def _keep_compacting(self, compact: Callable[[], Awaitable[bool]]) -> None:
-        poll_s = _POLL_S
+        failed_s = _POLL_S
         while True:
+            self._lagging = anyio.Event()
             try:
                 busy = await compact()
-                poll_s = _POLL_S
+                failed_s, wait_s = _POLL_S, _POLL_HEARING_S if self._store.hears else _POLL_S
             except Exception:  # noqa: BLE001 - as below.
                 _log.exception("worker.compact_failed")
                 busy = False
-                poll_s = min(poll_s * 2, _POLL_MAX_S)
+                failed_s = wait_s = min(failed_s * 2, _POLL_MAX_S)
             if not busy:
-                await anyio.sleep(poll_s)
+                with anyio.move_on_after(wait_s):
+                    await self._lagging.wait()
 
     async def _work(self) -> None:
-        poll_s = _POLL_S
+        failed_s = _POLL_S
         rounds = 0
         while True:
             self._wake = anyio.Event()
             try:
                 busy = await self.work_once()
-                poll_s = _POLL_S
+                failed_s, wait_s = _POLL_S, self._until_next_look_s()
                 rounds = rounds + 1 if busy else 0
                 # Summaries give way to enrichment, but not for ever.
                 if self._compact is not None and rounds % _ROUNDS_BETWEEN == 0:
@@ -112,10 +117,16 @@ class Worker:
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
                 _log.exception("worker.failed")
                 busy = False
-                poll_s = min(poll_s * 2, _POLL_MAX_S)
+                failed_s = wait_s = min(failed_s * 2, _POLL_MAX_S)
             if not busy:
-                with anyio.move_on_after(poll_s):
+                with anyio.move_on_after(wait_s):
                     await self._wake.wait()
+
+    def _until_next_look_s(self) -> float:
+        if not self._store.hears:
+            return _POLL_S
+        due_s = inf if self._due_at is None else (self._due_at - self._clock()).total_seconds()
+        return max(0.0, min(_POLL_HEARING_S, due_s))
 
     async def _pause(self) -> None:
         """Gives way to captures that are coming in."""
@@ -127,9 +138,9 @@ class Worker:
     async def work_once(self) -> bool:
         """Claims some waiting captures and finishes each one way or another; False when none was waiting."""
         async with self._store.look() as queue:
-            due_at = await queue.next_due()
+            self._due_at = await queue.next_due()
         # Looking takes no lock, so that an idle server is in nobody's way.
-        if due_at is None or due_at > self._clock():
+        if self._due_at is None or self._due_at > self._clock():
             return False
         await self._pause()
         async with self._store.work() as queue:
@@ -165,13 +176,10 @@ class Worker:
         done[:] = [each for each in done if each[0].lease not in stored]
 
     async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:
-        stored = set(await self._store.enrich(owner, finished))
-        enriched = [job.capture for job, _ in finished if job.capture.id in stored]
-        if len(enriched) < len(finished):
-            _log.info("worker.leases_lost", captures=len(finished) - len(enriched))
-        captures = tuple(capture.id for capture in enriched)
-        projects = tuple({capture.project for capture in enriched if capture.project})
-        self._announce(Change(owner, captures, projects))
+        stored = await self._store.enrich(owner, finished)
+        if len(stored) < len(finished):
+            _log.info("worker.leases_lost", captures=len(finished) - len(stored))
+        self._lagging.set()
 
     async def _try(self, job: Job) -> Enrichment | None:
         """What was found out; None when it failed, and then the job has been given back or set aside."""

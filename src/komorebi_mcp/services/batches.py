@@ -5,13 +5,11 @@ from collections.abc import Sequence
 import anyio
 
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt
-from komorebi_mcp.services.events import Announce, Change
+from komorebi_mcp.domain.changes import taken_in
 from komorebi_mcp.storage.store import Store
 
 
-async def store_all(
-    store: Store, owner: str, items: Sequence[CaptureCreate], *, announce: Announce
-) -> list[Receipt]:
+async def store_all(store: Store, owner: str, items: Sequence[CaptureCreate]) -> list[Receipt]:
     """A receipt for each, in the given order; all are on disk, or none where this raises.
 
     Raises:
@@ -21,17 +19,5 @@ async def store_all(
     with anyio.CancelScope(shield=True):
         async with store.write(owner) as transaction:
             receipts = await transaction.captures.add_all(items)
-    announce(change_of(owner, items, receipts))
+            transaction.tell(taken_in(owner, items, receipts))
     return receipts
-
-
-def change_of(owner: str, items: Sequence[CaptureCreate], receipts: Sequence[Receipt]) -> Change:
-    """What has come into being."""
-    created = [
-        (receipt.id, item.project) for item, receipt in zip(items, receipts, strict=True) if receipt.created
-    ]
-    return Change(
-        owner,
-        captures=tuple(capture_id for capture_id, _ in created),
-        projects=tuple(dict.fromkeys(project for _, project in created if project)),
-    )

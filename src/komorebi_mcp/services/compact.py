@@ -7,7 +7,6 @@ from komorebi_mcp.domain.nodes import NodeCreate, Waiting, Work
 from komorebi_mcp.domain.pyramid import Place
 from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import StorageError
-from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.services.nodes import make_nodes
 from komorebi_mcp.services.rewriting import Rewriting
 from komorebi_mcp.storage.store import Store
@@ -22,10 +21,9 @@ _log = structlog.get_logger(__name__)
 class Compact:
     """Makes the nodes of pyramids. Rows say what is due, so nothing is lost with the process."""
 
-    def __init__(self, store: Store, *, announce: Announce, rewriting: Rewriting | None = None) -> None:
+    def __init__(self, store: Store, *, rewriting: Rewriting | None = None) -> None:
         """`rewriting` has a model write nodes; without it they are verbatim."""
         self._store = store
-        self._announce = announce
         self._rewriting = rewriting
         # Where a step failed, until this process ends: one project must not hold up the others.
         self._failed: set[Waiting] = set()
@@ -57,8 +55,6 @@ class Compact:
         covered = await self._store.keep_nodes(waiting.owner, work, made, gone=gone)
         if covered is None:
             _log.debug("compact.outrun", project_id=waiting.project_id)
-        elif covered or made or gone:
-            self._announce(Change(waiting.owner, tuple(covered), (work.project,)))
 
     async def _make(self, owner: str, work: Work) -> tuple[list[NodeCreate], list[Place]]:
         # Where more is waiting, a model would only keep it waiting.

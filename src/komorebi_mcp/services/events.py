@@ -1,21 +1,8 @@
-"""Events: who wants to know is told what has changed, in this process and at once."""
+"""Events: who wants to know is told what has changed, at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something of an owner's is different now. It says where to look, not what is there."""
-
-    owner: str
-    captures: tuple[str, ...] = ()
-    """Ids."""
-    projects: tuple[str, ...] = ()
-    """Names, former ones included."""
-
-
-Announce = Callable[[Change], None]
+from komorebi_mcp.domain.changes import Announce, Change
 
 
 class Events:
@@ -29,7 +16,7 @@ class Events:
             listener(change)
 
     def subscribe(self, listener: Announce) -> Callable[[], None]:
-        """Calls `listener`, which must be quick and must not raise, until the function returned is called."""
+        """Calls `listener` until the function returned is called."""
         token = object()
         self._listeners[token] = listener
         return lambda: self._listeners.pop(token, None) and None

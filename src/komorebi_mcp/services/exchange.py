@@ -33,7 +33,6 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.errors import InvalidInput, KomorebiError
 from komorebi_mcp.services.admit import SecretsPolicy, check, cleaned
 from komorebi_mcp.services.batches import store_all
-from komorebi_mcp.services.events import Announce
 from komorebi_mcp.storage.store import Store
 
 LINE_BYTES_MAX = 8 * 1024 * 1024
@@ -122,10 +121,9 @@ class _Batch:
 class Exchange:
     """Takes captures in from files."""
 
-    def __init__(self, store: Store, *, secrets: SecretsPolicy, announce: Announce) -> None:
+    def __init__(self, store: Store, *, secrets: SecretsPolicy) -> None:
         self._store = store
         self._secrets: SecretsPolicy = secrets
-        self._announce = announce
 
     async def import_rows(self, owner: str, file: BinaryIO, imported: Imported) -> None:
         """Stores the rows of `file`, JSON objects one to a line; what was stored is in `imported`.
@@ -148,9 +146,7 @@ class Exchange:
         if not rows:
             return
         try:
-            receipts = await store_all(
-                self._store, owner, [item for _, item in rows], announce=self._announce
-            )
+            receipts = await store_all(self._store, owner, [item for _, item in rows])
         except KomorebiError:
             # The database refused them all alike: it is full, locked or gone.
             raise

@@ -17,7 +17,8 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, Related, SearchQuery
 from komorebi_mcp.errors import InvalidInput, NotFound
-from komorebi_mcp.storage.store import Store, Transaction
+from komorebi_mcp.storage.store import Store
+from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.terms import parse_query, terms
 from komorebi_mcp.text.times import time_span
 from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens

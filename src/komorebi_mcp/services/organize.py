@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from komorebi_mcp.domain.captures import CaptureOverview, CaptureUpdate
+from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.projects import Project, ProjectUpdate
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.services.admit import SecretsPolicy, admit
-from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.services.find import not_there
 from komorebi_mcp.storage.store import Store
 
@@ -33,10 +33,9 @@ class ForgetResult(Model):
 class Organize:
     """Changes what is stored."""
 
-    def __init__(self, store: Store, *, secrets: SecretsPolicy, announce: Announce) -> None:
+    def __init__(self, store: Store, *, secrets: SecretsPolicy) -> None:
         self._store = store
         self._secrets = secrets
-        self._announce = announce
 
     async def update(self, owner: str, ids: Sequence[str], change: CaptureUpdate) -> UpdateResult:
         """Changes all of these captures alike; a new content is enriched again.
@@ -61,7 +60,7 @@ class Organize:
             before = await transaction.captures.overviews(wanted)
             missing = not_there(wanted, before)
             changed = await transaction.captures.update(wanted, change)
-        self._announce(_change(owner, [*before, *changed]))
+            transaction.tell(_change(owner, [*before, *changed]))
         return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
 
     async def forget(self, owner: str, ids: Sequence[str]) -> ForgetResult:
@@ -82,7 +81,7 @@ class Organize:
             # What was told of them to somebody who has not fetched it yet is forgotten as well.
             await transaction.tasks.forget_telling(list(doomed))
             forgotten = await transaction.captures.forget(wanted)
-        self._announce(_change(owner, before))
+            transaction.tell(_change(owner, before))
         return ForgetResult(forgotten=len(forgotten), summaries_refreshed=summaries, missing=missing)
 
     async def projects(
@@ -117,7 +116,7 @@ class Organize:
             )
         async with self._store.write(owner) as transaction:
             project = await transaction.projects.update(name, change)
-        self._announce(Change(owner, projects=tuple({name, project.name})))
+            transaction.tell(Change(owner, projects=tuple({name, project.name})))
         return project
 
 

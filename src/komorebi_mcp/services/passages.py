@@ -18,12 +18,11 @@ from komorebi_mcp.domain.captures import (
     Passage,
     Receipt,
 )
+from komorebi_mcp.domain.changes import taken_in
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.services.admit import SecretsPolicy, admit
-from komorebi_mcp.services.batches import change_of
 from komorebi_mcp.services.capture import CaptureService
-from komorebi_mcp.services.events import Announce
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.text.passages import PASSAGE_BYTES_MAX, cut
 
@@ -61,13 +60,10 @@ class _Piece:
 class Passages:
     """Takes in what is too long for `CaptureService`, and hands it what is not."""
 
-    def __init__(
-        self, store: Store, capture: CaptureService, *, secrets: SecretsPolicy, announce: Announce
-    ) -> None:
+    def __init__(self, store: Store, capture: CaptureService, *, secrets: SecretsPolicy) -> None:
         self._store = store
         self._capture = capture
         self._secrets = secrets
-        self._announce = announce
 
     async def take_in(
         self, owner: str, about: CaptureCreate, chunks: AsyncIterator[bytes], progress: Progress
@@ -163,8 +159,8 @@ class Passages:
                             f"The key belongs to another text, kept as {receipt.id}. "
                             "Capture this one under another key."
                         )
+                transaction.tell(taken_in(owner, items, receipts))
             _advance(progress, receipts, sum(piece.size_bytes for piece in pieces))
-        self._announce(change_of(owner, items, receipts))
 
 
 async def _arrived(receive: MemoryObjectReceiveStream[_Piece], limit: int) -> list[_Piece]:

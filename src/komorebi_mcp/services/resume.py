@@ -20,7 +20,8 @@ from komorebi_mcp.domain.resume import (
     SinceWhen,
 )
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.storage.store import Store, Transaction
+from komorebi_mcp.storage.store import Store
+from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.cuts import one_line, shorten
 from komorebi_mcp.text.notable import Sort, notable
 from komorebi_mcp.text.sentences import split_sentences

@@ -14,7 +14,7 @@ from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
 from komorebi_mcp.domain.summaries import Covers, Scope, Summary
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services.find import not_there
-from komorebi_mcp.storage.store import Transaction
+from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.terms import parse_query
 
 WHOLE_MAX = 2_000

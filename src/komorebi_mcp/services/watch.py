@@ -1,15 +1,21 @@
 """Watch: what other processes have changed of the captures that somebody here follows.
 
-Changes made in this process are announced as they happen. Those of another process show in the database
-alone, so what is followed is looked at again and again, and only that.
+Changes made in this process are announced as they happen, and on PostgreSQL those of others as well. On
+SQLite those show in the file alone, so what is followed is looked at again and again, and only that.
 """
 
 from dataclasses import dataclass, field
 
+import anyio
+
 from komorebi_mcp.domain.captures import CaptureFilter, Status
+from komorebi_mcp.domain.changes import Announce, Change
 from komorebi_mcp.domain.pages import LIMIT_MAX
-from komorebi_mcp.services.events import Announce, Change
 from komorebi_mcp.storage.store import Store
+
+_PAUSE_S = 1.0
+_PAUSE_HEARING_S = 30.0
+"""Where others tell of their changes, a look only makes up for what was not heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,17 @@ class Watch:
         self._store = store
         self._announce = announce
         self._seen: dict[str, _Seen] = {}
+        self._missed = anyio.Event()
+
+    def hurry(self) -> None:
+        """Has the next look taken at once, since something may have been missed."""
+        self._missed.set()
+
+    async def pause(self) -> None:
+        """Returns when it is time for the next look."""
+        with anyio.move_on_after(_PAUSE_HEARING_S if self._store.hears else _PAUSE_S):
+            await self._missed.wait()
+        self._missed = anyio.Event()
 
     async def look(self, owner: str, followed: Followed) -> None:
         """Announces what has changed since the last look; of what was not followed then, nothing yet.
@@ -58,7 +75,7 @@ class Watch:
         before, self._seen[owner] = self._seen.get(owner, _Seen()), now
         changed = _different(before, now)
         if changed:
-            self._announce(Change(owner, captures=tuple(sorted(changed))))
+            self._announce(Change(owner, captures=tuple(sorted(changed)), due=False))
 
 
 def _different(before: _Seen, now: _Seen) -> set[str]:

@@ -2,60 +2,40 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
 from sqlalchemy import Connection, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
+from komorebi_mcp.domain.changes import Announce, Change, covered, enriched, taken_in
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.nodes import NodeCreate, Work
 from komorebi_mcp.domain.pyramid import Place
-from komorebi_mcp.errors import ConfigError, InvalidInput, StorageCorrupt
+from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.storage import backup, findings, intake, postgres, pyramid, sqlite
-from komorebi_mcp.storage.captures import CaptureRepository
-from komorebi_mcp.storage.completions import CompletionRepository
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
 from komorebi_mcp.storage.jobs import JobQueue
-from komorebi_mcp.storage.migrate import migrate
-from komorebi_mcp.storage.outward import OutwardRepository
+from komorebi_mcp.storage.notices import Notices
+from komorebi_mcp.storage.opening import prepare
 from komorebi_mcp.storage.owned import Rows
-from komorebi_mcp.storage.projects import ProjectRepository
-from komorebi_mcp.storage.pyramid import PyramidRepository
-from komorebi_mcp.storage.recall import RecallRepository
 from komorebi_mcp.storage.sessions import Session
-from komorebi_mcp.storage.summaries import SummaryRepository
 from komorebi_mcp.storage.tables import meta
-from komorebi_mcp.storage.tasks import TaskRepository, purge
+from komorebi_mcp.storage.tasks import purge
 from komorebi_mcp.storage.tokens import TokenRepository
+from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.storage.upstreams import UpstreamRepository
 
 _UPSTREAMS = "\x1fupstreams"
 """Locked as an owner is; no owner has that name."""
 
 T = TypeVar("T")
-
-
-class Transaction:
-    """One owner's data, as of one transaction. Its repositories never commit."""
-
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
-        self.captures = CaptureRepository(session, bind)
-        self.projects = ProjectRepository(session, bind)
-        self.summaries = SummaryRepository(session, bind)
-        self.pyramid = PyramidRepository(session, bind)
-        self.completions = CompletionRepository(session, bind)
-        self.recall = RecallRepository(session, bind)
-        self.outward = OutwardRepository(session, bind)
-        self.tasks = TaskRepository(session, bind)
 
 
 class Store:
@@ -72,9 +52,11 @@ class Store:
         key: bytes,
         clock: Clock,
         *,
+        announce: Announce,
         one_step: sqlite.OneStep | None = None,
         header: sqlite.Header | None = None,
     ) -> None:
+        self._announce = announce
         self.dialect = engine.dialect.name
         self._engine = engine
         self._one_step = one_step
@@ -85,6 +67,7 @@ class Store:
         self.leader_lock = sqlite.beside(engine.url, ".leader") if one_file else None
         self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
         self._writer: AbstractAsyncContextManager[Any] = Lock() if one_file else self._readers
+        self._notices = None if one_file else Notices(engine)
 
     def read(self, owner: str) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that sees the owner's data; anything written in it is rolled back."""
@@ -102,12 +85,18 @@ class Store:
         """Stores captures in a transaction of their own; a receipt for each, in the given order.
 
         As `CaptureRepository.add_all`, and the way of every capture: on SQLite the whole transaction is one
-        step in one thread, since crossing threads for each statement costs more than the disk.
+        step in one thread, since crossing threads for each statement costs more than the disk. Other
+        processes are told; this one is by the caller, who has receipts to hand out before.
 
         Raises:
             StorageError: Nothing was stored.
         """
-        return await self._at_once(owner, partial(intake.add_all, items=items))
+        return await self._at_once(
+            owner,
+            partial(intake.add_all, items=items),
+            change=partial(taken_in, owner, items),
+            announces=False,
+        )
 
     async def enrich(self, owner: str, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
         """Stores what was found out, in a transaction of its own, as `CaptureRepository.enrich_all`.
@@ -117,7 +106,11 @@ class Store:
         Raises:
             StorageError: Nothing was stored.
         """
-        return await self._at_once(owner, partial(findings.store_all, finished=finished))
+        return await self._at_once(
+            owner,
+            partial(findings.store_all, finished=finished),
+            change=partial(enriched, owner, finished),
+        )
 
     async def take_work(self, owner: str, project_id: int, *, leaves_max: int) -> Work | None:
         """What of a pyramid is due, in a transaction of its own, as `PyramidRepository.take`."""
@@ -127,27 +120,57 @@ class Store:
         self, owner: str, work: Work, made: Sequence[NodeCreate], *, gone: Sequence[Place]
     ) -> list[str] | None:
         """Keeps what was made of it, in a transaction of its own, as `PyramidRepository.keep`."""
-        return await self._at_once(owner, partial(pyramid.keep, work=work, made=made, gone=gone))
+        return await self._at_once(
+            owner,
+            partial(pyramid.keep, work=work, made=made, gone=gone),
+            change=partial(covered, owner, work, made, gone),
+        )
 
-    async def _at_once(self, owner: str, work: Callable[[Rows], T]) -> T:
-        """What `work` returns, its transaction committed."""
+    async def _at_once(
+        self,
+        owner: str,
+        work: Callable[[Rows], T],
+        *,
+        change: Callable[[T], Change | None] = lambda _: None,
+        announces: bool = True,
+    ) -> T:
+        """What `work` returns, its transaction committed and told of."""
         if self._one_step is None:
+
+            def noted(connection: Connection) -> T:
+                done = work(self._rows(connection, owner=owner))
+                if told := change(done):
+                    self._notify(connection, [told])
+                return done
+
             async with self._session(write=True, owner=owner, opening=self._opening(owner)) as session:
-                done = await session.run(lambda connection: work(self._rows(connection, owner=owner)))
+                done = await session.run(noted)
         else:
             bind = partial(self._rows, owner=owner)
             step = partial(_one_step, self._one_step, bind, work, owner)
             async with self._writer:
                 with CancelScope(shield=True):
                     done = await to_thread.run_sync(step)
+        if announces and (told := change(done)):
+            self._announce(told)
         return done
 
     @asynccontextmanager
     async def _transaction(self, owner: str, *, write: bool) -> AsyncIterator[Transaction]:
         opening = self._opening(owner) if write else _nothing
         bind = partial(self._rows, owner=owner)
+        told: list[Change] = []
         async with self._session(write=write, owner=owner, opening=opening) as session:
-            yield Transaction(session, bind)
+            yield Transaction(session, bind, told.append)
+            if told and self._notices is not None:
+                await session.run(partial(self._notify, changes=told))
+        for change in told:
+            self._announce(change)
+
+    def _notify(self, connection: Connection, changes: Sequence[Change]) -> None:
+        """Has other processes told once the transaction is committed; on SQLite they have to look."""
+        if self._notices is not None:
+            self._notices.send(connection, changes)
 
     def _opening(self, owner: str) -> Callable[[Connection], None]:
         return partial(postgres.lock_owner, owner=owner) if self.dialect == "postgresql" else _nothing
@@ -182,6 +205,20 @@ class Store:
             opening = partial(postgres.lock_owner, owner=_UPSTREAMS)
         async with self._session(write=write, owner=None, opening=opening) as session:
             yield UpstreamRepository(session, self._clock)
+
+    @property
+    def hears(self) -> bool:
+        """Whether `listen` tells of what other processes change; where it does not, they look."""
+        return self._notices is not None and self._notices.hears
+
+    async def listen(self, announce: Announce, *, connected: Callable[[], None]) -> None:
+        """Hands `announce` the changes that other processes make, until cancelled.
+
+        On SQLite nobody tells of them, and it returns. `connected` is called whenever they begin to be
+        heard, since something may have been missed before.
+        """
+        if self._notices is not None:
+            await self._notices.listen(announce, connected=connected)
 
     def key_for(self, purpose: str) -> bytes:
         """32 secret bytes for that purpose alone, the same in every process on this database."""
@@ -251,9 +288,15 @@ def _nothing(_: Connection) -> None:
     return None
 
 
+def _to_nobody(_: Change) -> None:
+    return None
+
+
 @asynccontextmanager
-async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store]:
-    """The store at `url`, its schema brought up to date; closed at exit.
+async def open_store(
+    url: str, *, clock: Clock = utc_now, announce: Announce = _to_nobody
+) -> AsyncIterator[Store]:
+    """The store at `url`, its schema brought up to date; closed at exit. `announce` is told what it changes.
 
     Takes `sqlite+aiosqlite:///path`, `sqlite:///path`, `postgresql+psycopg://…` and `postgresql://…`.
 
@@ -262,13 +305,13 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
         StorageCorrupt: It is damaged, another program's, or from a newer version.
         ConfigError: The URL is none of these.
     """
-    address, key = await to_thread.run_sync(_prepare, url)
+    address, key = await to_thread.run_sync(prepare, url)
     one_file = address.get_backend_name() == "sqlite"
     engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
     one_step = sqlite.OneStep(address) if one_file else None
     header = sqlite.Header(address) if one_file else None
     try:
-        yield Store(engine, key, clock, one_step=one_step, header=header)
+        yield Store(engine, key, clock, announce=announce, one_step=one_step, header=header)
     finally:
         if header is not None:
             header.close()
@@ -276,33 +319,3 @@ async def open_store(url: str, *, clock: Clock = utc_now) -> AsyncIterator[Store
             await engine.dispose()
             if one_step is not None:
                 await to_thread.run_sync(one_step.close)
-
-
-def _prepare(url: str) -> tuple[URL, bytes]:
-    """The address of a database whose schema is current, and its key for cursors."""
-    address = _parse(url)
-    if address.get_backend_name() == "sqlite":
-        path = sqlite.database_path(address)
-        engine = sqlite.make_engine(address)
-    else:
-        path = None
-        engine = postgres.make_engine(address)
-    try:
-        migrate(engine, path)
-        with storage_errors(), engine.connect() as connection:
-            key = connection.execute(select(meta.c.value).where(meta.c.name == "cursor_key")).scalar()
-    finally:
-        engine.dispose()
-    if key is None:
-        raise StorageCorrupt("The database has lost its cursor key. Restore a backup.")
-    return address, bytes.fromhex(key)
-
-
-def _parse(url: str) -> URL:
-    with suppress(ArgumentError):
-        address = make_url(url)
-        if address.get_backend_name() in {"sqlite", "postgresql"}:
-            return address
-    raise ConfigError(
-        "The database URL is of no kind we know. Write it as sqlite+aiosqlite:///… or postgresql+psycopg://…."
-    )

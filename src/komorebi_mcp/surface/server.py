@@ -154,6 +154,7 @@ class KomorebiServer(Server[App]):
 @asynccontextmanager
 async def open_server(app: App) -> AsyncIterator[KomorebiServer]:
     """A server over an opened app, whose clients are told of changes for as long as it is open."""
+    app.start_listening()
     subscriptions = Subscriptions(app.watch)
     forget_events = app.events.subscribe(subscriptions.tell)
     forget_lists = app.aggregate.upstreams.on_change(subscriptions.tell_of_lists)

@@ -32,9 +32,9 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
+from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.errors import StorageError
-from komorebi_mcp.services.events import Change
 from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.resource_uris import INBOX_URI, UPSTREAMS_URI, project_uris
@@ -44,8 +44,6 @@ from komorebi_mcp.upstream.offers import Kind
 _NOTIFY_TIMEOUT_S = 1.0
 """A client that does not read for so long misses the notification, so that the others are told."""
 
-_LOOK_S = 1.0
-"""How often to look for what other processes changed."""
 _CAPTURES = capture_uri("")
 
 _LIST_CHANGED: dict[Kind, ServerEvent] = {
@@ -172,7 +170,7 @@ class Subscriptions:
 
     async def look_out(self) -> None:
         """Has what other processes changed told too, for as long as somebody follows it; until cancelled."""
-        while True:
+        while self._watch is not None:
             owners = {client.owner for client in tuple(self._handshake.values())} | self._modern.keys()
             following = [owner for owner in owners if self._followed(owner) != Followed()]
             if not following:
@@ -180,7 +178,7 @@ class Subscriptions:
                 self._followed_since = anyio.Event()
             for owner in following:
                 await self._look(owner)
-            await anyio.sleep(_LOOK_S)
+            await self._watch.pause()
 
     async def _follow(self, owner: str) -> None:
         """Notes how things stand, so that whatever changes from now on is told."""
