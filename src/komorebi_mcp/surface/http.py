@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import anyio
 import structlog
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -23,6 +25,7 @@ from komorebi_mcp.errors import StorageError
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.auth import METADATA_PATH, Authentication, Place, forbidden, metadata
 from komorebi_mcp.surface.bodies import BODY_BYTES_MAX, RPC_METHOD, Bodies
+from komorebi_mcp.surface.http_sessions import ResumableSessions
 from komorebi_mcp.surface.listener import bind, listen
 from komorebi_mcp.surface.metrics import metrics
 from komorebi_mcp.surface.principal import whoever_is_in
@@ -69,12 +72,9 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     install_streams()
     place = place_of(app.settings)
     security = _trusted(host, app.settings)
-    inner = server.streamable_http_app(
-        streamable_http_path=PATH,
-        transport_security=security,
-        max_request_body_size=BODY_BYTES_MAX,
-        custom_starlette_routes=_routes(app, place),
-    )
+    sessions = ResumableSessions(server, security_settings=security, max_request_body_size=BODY_BYTES_MAX)
+    endpoint = Route(PATH, endpoint=StreamableHTTPASGIApp(sessions))
+    inner = Starlette(routes=[endpoint, *_routes(app, place)], lifespan=lambda _: sessions.run())
     checked = Bodies(inner, path=PATH, forbid=partial(forbidden, place))
     streams = OpenStreams(checked)
     authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC)

@@ -1,0 +1,87 @@
+"""The SDK's sessions over HTTP, each with a keeper of its own for what was sent on its streams.
+
+The SDK takes one keeper for all sessions, and begins every stream with an event. Both are changed here
+through names that it keeps to itself, for which it is pinned.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Final, Self
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http import EventMessage, EventStore, SSEEvent, StreamableHTTPServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import RequestId
+
+from komorebi_mcp.surface.resuming import Allowance, SessionEvents
+
+PATIENCE_S: Final = 0.25
+"""After so long without a message a client is given an id to come back by."""
+
+
+class ResumableSessions(StreamableHTTPSessionManager):
+    """The sessions of one server."""
+
+    def __init__(self, server: Server[Any], **options: Any) -> None:
+        self._allowance = Allowance()
+        super().__init__(server, **options)
+
+    @property
+    def event_store(self) -> EventStore:
+        # An attribute there, read once for each session.
+        return SessionEvents(self._allowance)
+
+    @event_store.setter
+    def event_store(self, _: EventStore | None) -> None:
+        """What the SDK was given, which is none."""
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
+        transport = super()._admit_session(requestor)
+        if transport is not None:
+            transport.__class__ = _Patient
+        return transport
+
+
+class _Patient(StreamableHTTPServerTransport):
+    """Begins a stream with the id to come back by only where nothing else has come for a while.
+
+    Most answers come at once and bring an id of their own; the one ahead of them would cost each call as much
+    as a message more.
+    """
+
+    async def _run_sse_writer(
+        self,
+        request_id: RequestId,
+        sse_stream_writer: MemoryObjectSendStream[SSEEvent],
+        request_stream_reader: MemoryObjectReceiveStream[EventMessage],
+        priming_event: SSEEvent | None,
+    ) -> None:
+        first: list[EventMessage] = []
+        if priming_event is not None:
+            with anyio.move_on_after(PATIENCE_S), suppress(anyio.EndOfStream):
+                first.append(await request_stream_reader.receive())
+        ahead: Any = _Ahead(first, request_stream_reader)
+        await super()._run_sse_writer(request_id, sse_stream_writer, ahead, None if first else priming_event)
+
+
+class _Ahead:
+    """A stream of which something was taken already."""
+
+    def __init__(self, taken: list[EventMessage], rest: MemoryObjectReceiveStream[EventMessage]) -> None:
+        self._taken = taken
+        self._rest = rest
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._rest.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[EventMessage]:
+        for message in self._taken:
+            yield message
+        async for message in self._rest:
+            yield message
