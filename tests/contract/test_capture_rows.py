@@ -362,3 +362,16 @@ async def test_a_walk_meets_every_capture_in_the_order_of_arrival(store_url: str
             some = [capture.id async for capture in transaction.captures.walk(CaptureFilter(project="p"))]
             assert await transaction.captures.count(CaptureFilter()) == 12
     assert (walked, some) == (ids, ids[-1:])
+
+
+async def test_the_projects_of_captures_are_told_without_reading_them(
+    store_url: str, clock: StillClock
+) -> None:
+    async with open_store(store_url, clock=clock) as store:
+        filed, unfiled = await _add(
+            store, CaptureCreate(content="x", project="p"), CaptureCreate(content="y")
+        )
+        [foreign] = await _add(store, CaptureCreate(content="z", project="q"), owner="other")
+        async with store.read(ME) as transaction:
+            found = await transaction.captures.projects_of([unfiled, foreign, filed, "made up", unfiled])
+    assert list(found.items()) == [(unfiled, None), (filed, "p")]

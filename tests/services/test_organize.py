@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Status
+from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.projects import ProjectUpdate
 from komorebi_mcp.domain.summaries import Scope
@@ -82,3 +83,19 @@ async def test_a_renamed_project_keeps_its_captures_and_frees_its_name(tmp_path:
         assert (project.name, project.goal, project.captures) == ("new", "ship", 1)
         with pytest.raises(NotFound, match="list_projects"):
             await rooms.organize.project(OWNER, "old")
+
+
+async def test_both_projects_are_told_of_a_capture_that_moves(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        moving, other = [
+            (await rooms.capture.capture(OWNER, CaptureCreate(content=text, project="from"))).id
+            for text in ("moves", "stays")
+        ]
+        heard: list[Change] = []
+        rooms.events.subscribe(heard.append)
+        await rooms.organize.update(OWNER, [moving], CaptureUpdate(project="to"))
+        await rooms.organize.forget(OWNER, [other, moving])
+    assert heard == [
+        Change(OWNER, (moving,), ("from", "to")),
+        Change(OWNER, (other, moving), ("from", "to")),
+    ]

@@ -1,6 +1,6 @@
 """Find: list, search and read captures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, tzinfo
 
 from komorebi_mcp.domain.captures import (
@@ -152,7 +152,7 @@ class Find:
             raise InvalidInput("offset goes with one id. Repeat the call with the one capture to read on.")
         async with self._store.read(owner) as transaction:
             found = await transaction.captures.get(wanted)
-            missing = not_there(wanted, found)
+            missing = not_there(wanted, {capture.id for capture in found})
             near = {} if offset else await transaction.captures.near_duplicates(wanted)
             alike = {c.id: await _related(transaction, c) for c in found} if related else {}
             sizes = await _sizes(transaction, found, joined=joined)
@@ -200,13 +200,12 @@ async def _related(transaction: Transaction, capture: Capture) -> tuple[Related,
     return tuple(related[:_RELATED_MAX])
 
 
-def not_there(ids: Sequence[str], found: Sequence[CaptureOverview]) -> tuple[str, ...]:
-    """Those of the ids that were not found.
+def not_there(ids: Sequence[str], there: Collection[str]) -> tuple[str, ...]:
+    """Those of the ids that are not among those that are there.
 
     Raises:
-        NotFound: None was found.
+        NotFound: None is.
     """
-    there = {capture.id for capture in found}
     missing = tuple(capture_id for capture_id in ids if capture_id not in there)
     if missing and not there:
         what = (

@@ -1,6 +1,6 @@
 """Organize: change, forget and group captures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from komorebi_mcp.domain.captures import CaptureOverview, CaptureUpdate
 from komorebi_mcp.domain.changes import Change
@@ -57,11 +57,23 @@ class Organize:
             content, redactions = await admit(change.content, secrets=self._secrets)
             change = change.model_copy(update={"content": content, "redactions": redactions})
         async with self._store.write(owner) as transaction:
-            before = await transaction.captures.overviews(wanted)
+            before = await transaction.captures.projects_of(wanted)
             missing = not_there(wanted, before)
             changed = await transaction.captures.update(wanted, change)
-            transaction.tell(_change(owner, [*before, *changed]))
+            now = {capture.id: capture.project for capture in changed}
+            transaction.tell(_change(owner, before, now))
         return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
+
+    async def overviews(self, owner: str, ids: Sequence[str]) -> list[CaptureOverview]:
+        """Those of the captures that are there, in the order of `ids`.
+
+        Raises:
+            NotFound: None is.
+        """
+        async with self._store.read(owner) as transaction:
+            found = await transaction.captures.overviews(ids)
+        not_there(ids, {capture.id for capture in found})
+        return found
 
     async def forget(self, owner: str, ids: Sequence[str]) -> ForgetResult:
         """Deletes captures for good, with their index entries, entities and every summary that tells of them.
@@ -73,7 +85,7 @@ class Organize:
         """
         wanted = list(dict.fromkeys(ids))
         async with self._store.write(owner) as transaction:
-            before = await transaction.captures.overviews(wanted)
+            before = await transaction.captures.projects_of(wanted)
             missing = not_there(wanted, before)
             passages = await transaction.captures.passages(wanted)
             doomed = dict.fromkeys([*wanted, *(passage.id for passage in passages)])
@@ -120,9 +132,7 @@ class Organize:
         return project
 
 
-def _change(owner: str, captures: Sequence[CaptureOverview]) -> Change:
-    return Change(
-        owner,
-        captures=tuple({capture.id for capture in captures}),
-        projects=tuple({capture.project for capture in captures if capture.project}),
-    )
+def _change(owner: str, *projects_of: Mapping[str, str | None]) -> Change:
+    captures = dict.fromkeys(capture_id for each in projects_of for capture_id in each)
+    projects = dict.fromkeys(project for each in projects_of for project in each.values() if project)
+    return Change(owner, captures=tuple(captures), projects=tuple(projects))

@@ -105,7 +105,7 @@ async def _captures(transaction: Transaction, scope: Scope) -> Sequence[CaptureT
     """The captures in the scope, oldest first."""
     where = CaptureFilter(project=scope.project, since=scope.since, until=scope.until, ids=scope.ids)
     if scope.ids:
-        not_there(scope.ids, await transaction.captures.overviews(scope.ids))
+        not_there(scope.ids, await transaction.captures.projects_of(scope.ids))
         passages = await transaction.captures.passages(scope.ids)
         where = where.model_copy(update={"ids": (*scope.ids, *(passage.id for passage in passages))})
     elif scope.query and scope.project is None:

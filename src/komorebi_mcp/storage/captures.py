@@ -28,7 +28,7 @@ from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rares
 from komorebi_mcp.storage.hydrate import OVERVIEW, TEXT, WHOLE, WITH_PROJECT, overviews, texts, whole
 from komorebi_mcp.storage.owned import Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.sessions import Session
-from komorebi_mcp.storage.tables import capture_tags, captures
+from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
 _INSTANT = Instant()
 
@@ -70,6 +70,10 @@ class CaptureRepository:
     async def size(self, *, after_seq: int = 0) -> tuple[int, int]:
         """Characters of all contents and the last arrival number, of what arrived after `after_seq` alone."""
         return await self._session.run(lambda connection: _size(self._bind(connection), after_seq))
+
+    async def projects_of(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """The project of each of those that exist, by its id, in the order of `ids`; None where unfiled."""
+        return await self._session.run(lambda connection: _projects_of(self._bind(connection), ids))
 
     async def versions(self, ids: Sequence[str]) -> dict[str, datetime]:
         """When each of those that exist was last changed, by its id, enrichment included."""
@@ -208,6 +212,14 @@ def _size(rows: Rows, after_seq: int) -> tuple[int, int]:
     statement = rows.select(func.sum(row.chars), func.max(row.seq), of=captures).where(row.seq > after_seq)
     chars, newest_seq = rows.run(statement).one()
     return int(chars or 0), int(newest_seq or after_seq)
+
+
+def _projects_of(rows: Rows, ids: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for some in batches(canonical(ids)):
+        statement = rows.select(captures.c.id, projects.c.name, of=captures).select_from(WITH_PROJECT)
+        found |= {row.id: row.name for row in rows.run(statement.where(among(captures.c.id, some)))}
+    return {capture_id: found[capture_id] for capture_id in dict.fromkeys(ids) if capture_id in found}
 
 
 def _versions(rows: Rows, ids: Sequence[str]) -> dict[str, datetime]:

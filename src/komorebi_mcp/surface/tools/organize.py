@@ -86,11 +86,11 @@ async def _question(call: Call, ids: tuple[str, ...]) -> str:
     Raises:
         NotFound: None of the ids is there.
     """
-    there = await call.app.find.read(call.owner, ids, max_tokens=0)
-    titles = [f"“{capture.title}”" for capture in there.captures[:_TITLES_ASKED_ABOUT_MAX]]
-    if len(there.captures) > _TITLES_ASKED_ABOUT_MAX:
+    there = await call.app.organize.overviews(call.owner, ids)
+    titles = [f"“{capture.title}”" for capture in there[:_TITLES_ASKED_ABOUT_MAX]]
+    if len(there) > _TITLES_ASKED_ABOUT_MAX:
         titles.append("…")
-    return f"Forget {counted(len(there.captures), 'capture')} for good? {', '.join(titles)}"
+    return f"Forget {counted(len(there), 'capture')} for good? {', '.join(titles)}"
 
 
 UPDATE_CAPTURES = Tool(
