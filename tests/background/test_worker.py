@@ -1,11 +1,13 @@
 """Whatever happens to the worker, each capture is enriched or set aside with its reason."""
 
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from sqlalchemy import Engine, event
 
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.captures import (
@@ -183,3 +185,59 @@ async def test_a_database_that_fails_for_a_while_does_not_end_the_work(
             while (await read(rooms, capture_id)).status is Status.INBOX:
                 await anyio.lowlevel.checkpoint()
         background.cancel_scope.cancel()
+
+
+async def test_an_idle_worker_asks_nothing_until_another_process_has_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("komorebi_mcp.background.worker._POLL_S", 0.001)
+    asked: list[str] = []
+    polls = Polls()
+    async with (
+        open_rooms(tmp_path) as rooms,
+        open_rooms(tmp_path) as elsewhere,
+        anyio.create_task_group() as background,
+    ):
+        version = rooms.store.version
+        monkeypatch.setattr(rooms.store, "version", lambda: polls.count(version()))
+        background.start_soon(rooms.worker.run)
+        await polls.until(10)
+        with _statements(asked):
+            await polls.until(30)
+        assert asked == []
+        capture_id = await capture(elsewhere, "of another process")
+        with anyio.fail_after(5):
+            while (await read(rooms, capture_id)).status is Status.INBOX:
+                await anyio.lowlevel.checkpoint()
+        background.cancel_scope.cancel()
+
+
+class Polls:
+    """How often the worker has looked whether anything was written."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._more = anyio.Event()
+
+    def count(self, version: int | None) -> int | None:
+        self._count += 1
+        self._more.set()
+        return version
+
+    async def until(self, count: int) -> None:
+        with anyio.fail_after(5):
+            while self._count < count:
+                self._more = anyio.Event()
+                await self._more.wait()
+
+
+@contextmanager
+def _statements(asked: list[str]) -> Iterator[None]:
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)

@@ -66,13 +66,14 @@ class _Deputy:
         self._worker = worker
         self._clock = clock
         self._first: datetime | None = None
+        self._version: int | None = None
+        """The database's, before the last look."""
         self._seen_at = clock()
 
     async def help(self) -> None:
         """Works through what is due if the same capture has been the first in the queue for too long."""
         try:
-            async with self._store.look() as queue:
-                first = await queue.next_due()
+            first = await self._first_in_queue()
             now = self._clock()
             if first is None or first > now or first != self._first:
                 self._first, self._seen_at = first, now
@@ -80,5 +81,16 @@ class _Deputy:
                 _log.warning("leader.stalled")
                 while await self._worker.work_once():
                     pass
+                self._version = None
         except Exception:  # noqa: BLE001 - who only stands by must not end the application.
             _log.exception("leader.standby_failed")
+
+    async def _first_in_queue(self) -> datetime | None:
+        version = self._store.version()
+        if version is not None and version == self._version:
+            # Nobody has written anything since.
+            return self._first
+        async with self._store.look() as queue:
+            first = await queue.next_due()
+        self._version = version
+        return first

@@ -106,6 +106,7 @@ class Worker:
         rounds = 0
         while True:
             self._wake = anyio.Event()
+            version = self._store.version()
             try:
                 busy = await self.work_once()
                 failed_s, wait_s = _POLL_S, self._until_next_look_s()
@@ -116,11 +117,19 @@ class Worker:
                     busy = await self._compact() or busy
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
                 _log.exception("worker.failed")
-                busy = False
+                busy, version = False, None
                 failed_s = wait_s = min(failed_s * 2, _POLL_MAX_S)
             if not busy:
-                with anyio.move_on_after(wait_s):
-                    await self._wake.wait()
+                await self._idle(wait_s, version)
+
+    async def _idle(self, wait_s: float, version: int | None) -> None:
+        """Returns when woken, and every `wait_s` unless nothing can have changed since that version."""
+        while not self._wake.is_set():
+            with anyio.move_on_after(wait_s):
+                await self._wake.wait()
+            is_due = self._due_at is not None and self._due_at <= self._clock()
+            if version is None or version != self._store.version() or is_due:
+                return
 
     def _until_next_look_s(self) -> float:
         if not self._store.hears:

@@ -46,15 +46,21 @@ class Watch:
         self._announce = announce
         self._seen: dict[str, _Seen] = {}
         self._missed = anyio.Event()
+        self._version: int | None = None
+        """The database's, before the last look."""
 
     def hurry(self) -> None:
         """Has the next look taken at once, since something may have been missed."""
         self._missed.set()
 
     async def pause(self) -> None:
-        """Returns when it is time for the next look."""
-        with anyio.move_on_after(_PAUSE_HEARING_S if self._store.hears else _PAUSE_S):
-            await self._missed.wait()
+        """Returns when it is time for the next look, as soon as there can be something to see."""
+        while not self._missed.is_set():
+            with anyio.move_on_after(_PAUSE_HEARING_S if self._store.hears else _PAUSE_S):
+                await self._missed.wait()
+            before, self._version = self._version, self._store.version()
+            if self._version is None or self._version != before:
+                break
         self._missed = anyio.Event()
 
     async def look(self, owner: str, followed: Followed) -> None:
@@ -63,6 +69,8 @@ class Watch:
         Raises:
             StorageError: The database does not answer.
         """
+        # If this fails, it is to be tried again whether or not anything is written meanwhile.
+        version, self._version = self._version, None
         now = _Seen()
         async with self._store.read(owner) as transaction:
             versions = await transaction.captures.versions(sorted(followed.captures))
@@ -72,6 +80,7 @@ class Watch:
                 where = CaptureFilter(statuses=(Status.INBOX,))
                 page = await transaction.captures.page(where, limit=LIMIT_MAX)
                 now.inbox = frozenset(capture.id for capture in page.items)
+        self._version = version
         before, self._seen[owner] = self._seen.get(owner, _Seen()), now
         changed = _different(before, now)
         if changed:

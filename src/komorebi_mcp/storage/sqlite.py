@@ -102,8 +102,15 @@ class Header:
 
     def user_version(self) -> int | None:
         """The number that programs keep there for themselves; None where it cannot be read at once."""
+        return self._number("user_version")
+
+    def data_version(self) -> int | None:
+        """A number that is another one after each commit; None where it cannot be read at once."""
+        return self._number("data_version")
+
+    def _number(self, pragma: str) -> int | None:
         try:
-            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            return int(self._connection.execute(f"PRAGMA {pragma}").fetchone()[0])
         except sqlite3.Error:
             return None
 
