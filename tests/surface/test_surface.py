@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
 
 import pytest
 from inline_snapshot import external_file, snapshot
@@ -47,10 +49,31 @@ async def test_the_server_says_what_it_is(tmp_path: Path, mode: str) -> None:
         info = client.server_info
         assert info is not None
         assert (info.name, info.title, info.version) == ("komorebi", "Komorebi", "0.1.0")
-        (icon,) = info.icons or [Icon(src="")]
-        assert icon.src.startswith("data:image/svg+xml,")
+        assert_drawn(info.icons)
         assert client.instructions == INSTRUCTIONS
         assert len(INSTRUCTIONS) < 600
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_a_person_chooses_from_has_a_picture(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        for prompt in (await client.list_prompts()).prompts:
+            assert_drawn(prompt.icons)
+        for resource in (await client.list_resources()).resources:
+            assert_drawn(resource.icons)
+        for template in (await client.list_resource_templates()).resource_templates:
+            assert_drawn(template.icons)
+
+
+def assert_drawn(icons: list[Icon] | None) -> None:
+    """There is one icon, and it is a picture that is whole."""
+    assert icons is not None
+    (icon,) = icons
+    kind, _, svg = icon.src.partition(",")
+    assert kind == "data:image/svg+xml"
+    assert icon.mime_type == "image/svg+xml"
+    picture = ET.fromstring(unquote(svg))  # noqa: S314  # Our own.
+    assert len(picture) > 0
 
 
 async def test_each_era_is_told_only_what_it_can_use(tmp_path: Path) -> None:

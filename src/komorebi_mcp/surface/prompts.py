@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from komorebi_mcp.app import App
 from komorebi_mcp.errors import KomorebiError
 from komorebi_mcp.surface.arguments import checked
+from komorebi_mcp.surface.icons import LIGHT
 from komorebi_mcp.surface.pages import page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.prompt_texts import PROMPTS, Prompt
@@ -35,6 +36,7 @@ def _definition(prompt: Prompt) -> PromptDefinition:
         name=prompt.name,
         title=prompt.title,
         description=prompt.description,
+        icons=[LIGHT],
         arguments=[
             PromptArgument(name=name, title=name.capitalize(), description=field.description)
             for name, field in fields.items()
@@ -68,5 +70,6 @@ async def get_prompt(ctx: ServerRequestContext[App, Any], params: GetPromptReque
         raise protocol_error(error) from error
     return GetPromptResult(
         description=prompt.description,
+        icons=[LIGHT],
         messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))],
     )

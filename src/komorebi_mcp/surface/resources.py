@@ -25,6 +25,7 @@ from komorebi_mcp.domain.summaries import Summary
 from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
 from komorebi_mcp.surface.dashboard_page import APP_MIME_TYPE
 from komorebi_mcp.surface.dashboard_page import html as page_html
+from komorebi_mcp.surface.icons import BRIEF, CHART, FOLDER, INBOX, PLUG, TEXT
 from komorebi_mcp.surface.pages import PAGE_ITEMS, page_of
 from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import resource_error
@@ -42,6 +43,7 @@ _FIXED = [
         name="inbox",
         title="Inbox",
         description="The newest captures that are not yet enriched.",
+        icons=[INBOX],
         mime_type=_JSON,
         annotations=Annotations(audience=["user", "assistant"], priority=0.5),
     ),
@@ -50,6 +52,7 @@ _FIXED = [
         name="projects",
         title="Projects",
         description="The projects there are, the last changed first.",
+        icons=[FOLDER],
         mime_type=_JSON,
         annotations=Annotations(audience=["user", "assistant"], priority=0.6),
     ),
@@ -60,6 +63,7 @@ _DASHBOARD = Resource(
     title="Dashboard",
     description="What was captured when, as a page for hosts of MCP Apps; the tool timeline shows it.",
     mime_type=APP_MIME_TYPE,
+    icons=[CHART],
     annotations=Annotations(audience=["user"], priority=0.2),
 )
 _UPSTREAMS = Resource(
@@ -67,6 +71,7 @@ _UPSTREAMS = Resource(
     name="upstreams",
     title="Upstreams",
     description="How the servers behind this one are doing.",
+    icons=[PLUG],
     mime_type=_JSON,
     annotations=Annotations(audience=["user", "assistant"], priority=0.3),
 )
@@ -78,6 +83,7 @@ _TEMPLATES = [
         name="capture",
         title="Capture",
         description="One capture; a very long one says how to read on.",
+        icons=[TEXT],
         mime_type=_JSON,
     ),
     ResourceTemplate(
@@ -85,6 +91,7 @@ _TEMPLATES = [
         name="summary",
         title="Summary",
         description="A summary with its sentences, their sources and the summaries it was made from.",
+        icons=[BRIEF],
         mime_type=_JSON,
     ),
     ResourceTemplate(
@@ -92,6 +99,7 @@ _TEMPLATES = [
         name="project",
         title="Project",
         description="One project.",
+        icons=[FOLDER],
         mime_type=_JSON,
     ),
     ResourceTemplate(
@@ -99,6 +107,7 @@ _TEMPLATES = [
         name="brief",
         title="Project brief",
         description="A project's summary as of now.",
+        icons=[BRIEF],
         mime_type=_JSON,
     ),
 ]
