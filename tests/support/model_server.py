@@ -1,6 +1,8 @@
 """A chat completions endpoint on loopback that answers as a test says, over real HTTP."""
 
 import json
+import select
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +31,15 @@ class ModelServer:
     asked: list[Asked] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     """The authorization header of each request."""
+    connections: list[socket.socket] = field(default_factory=list)
+    """Of each request."""
     hanging: threading.Event = field(default_factory=threading.Event)
     """Set when an answer that waits for `hanging` may go; the server sets it at its end."""
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether whoever asked ends the connection within five seconds, though it was not answered."""
+    return bool(select.select([connection], [], [], 5)[0]) and connection.recv(1, socket.MSG_PEEK) == b""
 
 
 def says(content: str, **choice: Any) -> Answer:
@@ -72,6 +81,7 @@ def serve_model(answer: Callable[[Asked], Answer]) -> Iterator[ModelServer]:
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            server.connections.append(self.connection)
             server.asked.append(asked)
             server.keys.append(self.headers["authorization"])
             if self.path != "/v1/chat/completions":

@@ -1,6 +1,9 @@
 """A call that is cancelled leaves everything or nothing, and the server goes on."""
 
+import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -8,7 +11,9 @@ from mcp import Client
 
 from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.surface.server import open_server
-from support.connections import MODES, call, open_application
+from support.connections import MODES, call, open_application, open_client
+from support.model_server import Answer, Asked, honest, hung_up, serve_model
+from support.serving import serving
 
 pytestmark = pytest.mark.parametrize("mode", MODES)
 
@@ -39,6 +44,36 @@ async def test_a_cancelled_summary_is_not_kept(tmp_path: Path, mode: str) -> Non
             made = await transaction.completions.summary_ids("", limit=10)
             told = [await transaction.summaries.get(each) for each in made]
         assert [each.id for each in told if each and each.scope.focus] == [kept["id"]]
+
+
+@pytest.mark.parametrize("transport", ["memory", pytest.param("http", marks=pytest.mark.slow)])
+async def test_a_cancelled_summary_lets_go_of_its_model(tmp_path: Path, mode: str, transport: str) -> None:
+    def slow(asked: Asked) -> Answer:
+        begun.set()
+        model.hanging.wait(20)
+        return honest(asked)
+
+    begun = threading.Event()
+    async with AsyncExitStack() as stack:
+        model = stack.enter_context(serve_model(slow))
+        settings: dict[str, Any] = {
+            "summarizer": "openai",
+            "openai_base_url": model.url,
+            "model": "slow",
+        }
+        if transport == "http":
+            url, _ = await stack.enter_async_context(serving(tmp_path, **settings))
+            client = await stack.enter_async_context(Client(url, mode=mode, cache=None))
+        else:
+            client = await stack.enter_async_context(open_client(tmp_path, mode=mode, **settings))
+        await call(client, "capture", content="The pump at station 4 lost pressure.")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call_tool, "summarize", {"query": "pressure"})
+            assert await anyio.to_thread.run_sync(begun.wait, 5)
+            tasks.cancel_scope.cancel()
+        assert await anyio.to_thread.run_sync(hung_up, model.connections[0])
+        model.hanging.set()
+        assert (await call(client, "summarize", query="pressure"))["sentences"]
 
 
 async def test_a_cancelled_capture_is_kept_whole_or_not_at_all(tmp_path: Path, mode: str) -> None:
