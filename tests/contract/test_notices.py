@@ -9,9 +9,14 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureUpdate, Enrichment
 from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.ids import new_id
+from komorebi_mcp.domain.projects import ProjectUpdate
+from komorebi_mcp.services.batches import store_all
+from komorebi_mcp.services.compact import Compact
+from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.organize import Organize
 from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.storage.store import Store, open_store
@@ -200,3 +205,24 @@ async def test_what_another_process_changed_is_found_by_looking(store_url: str, 
         assert set(change.captures) == {one.id, other.id, third.id}
         await watch.look(OWNER, followed)
         assert found == [change]
+
+
+@pytest.mark.postgres
+async def test_whichever_service_changes_something_it_is_heard_of(url: str, clock: StillClock) -> None:
+    async with (
+        open_store(url, clock=clock) as here,
+        open_store(url, clock=clock) as there,
+        listening(here) as ear,
+    ):
+        items = [CaptureCreate(content=f"The crane at berth {n} is down.", project="p") for n in range(3)]
+        ids = tuple(receipt.id for receipt in await store_all(there, OWNER, items))
+        await ear.until(heard=1)
+        worker = Worker(there, enrich, clock=clock)
+        assert await worker.work_once()
+        await ear.until(heard=2)
+        assert await Compact(there).step()
+        await ear.until(heard=3)
+        await Organize(there, secrets="redact").update_project(OWNER, "p", ProjectUpdate(new_name="q"))
+        await ear.until(heard=4)
+    assert ear.heard[:3] == [Change(OWNER, ids, ("p",), due=due) for due in (True, False, False)]
+    assert set(ear.heard[3].projects) == {"p", "q"}
