@@ -192,19 +192,24 @@ async def test_what_another_process_changed_is_found_by_looking(store_url: str, 
     async with open_store(store_url, clock=clock) as here, open_store(store_url, clock=clock) as there:
         watch = Watch(here, announce=found.append)
         one, other = await there.take_in(OWNER, [CaptureCreate(content=text) for text in ("one", "other")])
-        followed = Followed(frozenset({one.id, other.id}), inbox=True)
+        followed = Followed(frozenset({one.id, other.id}), inbox=True, projects=True)
         await watch.look(OWNER, followed)
         assert found == []
         clock.advance(seconds=1)
         organize = Organize(there, secrets="redact")
         await organize.update(OWNER, [one.id], CaptureUpdate(title="Another"))
-        [third] = await there.take_in(OWNER, [CaptureCreate(content="third")])
+        [third] = await there.take_in(OWNER, [CaptureCreate(content="third", project="p")])
         await organize.forget(OWNER, [other.id])
         await watch.look(OWNER, followed)
         [change] = found
         assert set(change.captures) == {one.id, other.id, third.id}
+        assert change.projects == ("p",)
         await watch.look(OWNER, followed)
         assert found == [change]
+        clock.advance(seconds=1)
+        await organize.update_project(OWNER, "p", ProjectUpdate(new_name="q"))
+        await watch.look(OWNER, followed)
+        assert found[1:] == [Change(OWNER, projects=("p", "q"), due=False)]
 
 
 @pytest.mark.postgres

@@ -85,7 +85,7 @@ async def test_a_receipt_is_followed_to_its_enrichment(tmp_path: Path) -> None:
                 await heard.arrived.wait()
 
 
-@pytest.mark.parametrize("followed", ["capture", "inbox"])
+@pytest.mark.parametrize("followed", ["capture", "inbox", "brief"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_what_another_process_changed_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, followed: str
@@ -105,18 +105,25 @@ async def test_what_another_process_changed_is_told(
         client = await stack.enter_async_context(
             Client(server, mode=mode, cache=None, message_handler=handler)
         )
-        receipt = await elsewhere.capture.capture("local", CaptureCreate(content="first"))
+        first = CaptureCreate(content="first", project="P")
+        receipt = await elsewhere.capture.capture("local", first)
         elsewhere.clock.advance(seconds=1)
-        uri = capture_uri(receipt.id) if followed == "capture" else "komorebi://inbox"
+        uri = {
+            "capture": capture_uri(receipt.id),
+            "inbox": "komorebi://inbox",
+            "brief": "komorebi://projects/P/brief",
+        }[followed]
         with anyio.fail_after(5):
             if mode == "legacy":
                 await client.subscribe_resource(uri)
                 await elsewhere.settle()
+                await elsewhere.capture.capture("local", first)
                 while uri not in heard.updated:
                     await heard.arrived.wait()
             else:
                 async with client.listen(resource_subscriptions=[uri]) as events:
                     await elsewhere.settle()
+                    await elsewhere.capture.capture("local", first)
                     assert await anext(aiter(events)) == ResourceUpdated(uri=uri)
 
 

@@ -25,9 +25,8 @@ class Followed:
     captures: frozenset[str] = frozenset()
     """Ids."""
     inbox: bool = False
-
-    def __or__(self, other: "Followed") -> "Followed":
-        return Followed(self.captures | other.captures, inbox=self.inbox or other.inbox)
+    projects: bool = False
+    """Whether any of them is."""
 
 
 @dataclass(slots=True)
@@ -36,6 +35,8 @@ class _Seen:
 
     captures: dict[str, object] = field(default_factory=dict)
     inbox: frozenset[str] | None = None
+    projects: dict[str, object] | None = None
+    """Those that were changed last."""
 
 
 class Watch:
@@ -80,17 +81,30 @@ class Watch:
                 where = CaptureFilter(statuses=(Status.INBOX,))
                 page = await transaction.captures.page(where, limit=LIMIT_MAX)
                 now.inbox = frozenset(capture.id for capture in page.items)
+            if followed.projects:
+                now.projects = dict(await transaction.projects.versions(limit=LIMIT_MAX))
         self._version = version
         before, self._seen[owner] = self._seen.get(owner, _Seen()), now
-        changed = _different(before, now)
-        if changed:
-            self._announce(Change(owner, captures=tuple(sorted(changed)), due=False))
+        captures, projects = _changed_captures(before, now), _changed_projects(before, now)
+        if captures or projects:
+            self._announce(Change(owner, tuple(sorted(captures)), tuple(sorted(projects)), due=False))
 
 
-def _different(before: _Seen, now: _Seen) -> set[str]:
+def _changed_captures(before: _Seen, now: _Seen) -> set[str]:
     """Ids of captures that changed, came into the inbox or left it."""
     both = before.captures.keys() & now.captures.keys()
     changed = {capture_id for capture_id in both if before.captures[capture_id] != now.captures[capture_id]}
     if before.inbox is not None and now.inbox is not None:
         changed |= before.inbox ^ now.inbox
+    return changed
+
+
+def _changed_projects(before: _Seen, now: _Seen) -> set[str]:
+    """Names of projects that changed, former names included."""
+    if before.projects is None or now.projects is None:
+        return set()
+    changed = {name for name, version in now.projects.items() if before.projects.get(name) != version}
+    if len(now.projects) < LIMIT_MAX:
+        # All there are: what is not among them has another name now.
+        changed |= before.projects.keys() - now.projects.keys()
     return changed

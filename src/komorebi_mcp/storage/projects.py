@@ -1,6 +1,7 @@
 """The projects of one owner."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, tuple_
@@ -40,6 +41,10 @@ class ProjectRepository:
         """The project of that name; None where there is none."""
         return await self._session.run(lambda connection: _get(self._bind(connection), name))
 
+    async def versions(self, *, limit: int) -> dict[str, datetime]:
+        """When each of the last changed projects was changed, by its name, archived ones included."""
+        return await self._session.run(lambda connection: _versions(self._bind(connection), limit))
+
     async def update(self, name: str, change: ProjectUpdate) -> Project:
         """The project as it is after the change.
 
@@ -74,6 +79,12 @@ def _page(rows: Rows, *, limit: int, cursor: str | None, archived: bool) -> Page
 def _get(rows: Rows, name: str) -> Project | None:
     found = rows.run(rows.select(projects, of=projects).where(equals(projects.c.name, name))).first()
     return None if found is None else _project(found, _counts(rows, [found.id]))
+
+
+def _versions(rows: Rows, limit: int) -> dict[str, datetime]:
+    row = projects.c
+    found = rows.select(row.name, row.updated_at, of=projects).order_by(row.updated_at.desc(), row.id.desc())
+    return {each.name: each.updated_at for each in rows.run(found.limit(limit))}
 
 
 def _update(rows: Rows, name: str, change: ProjectUpdate) -> Project:

@@ -37,7 +37,7 @@ from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.surface.principal import owner_of
-from komorebi_mcp.surface.resource_uris import INBOX_URI, UPSTREAMS_URI, project_uris
+from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, UPSTREAMS_URI, project_uris
 from komorebi_mcp.surface.sdk import connection_of
 from komorebi_mcp.upstream.offers import Kind
 
@@ -206,7 +206,11 @@ class Subscriptions:
     def _followed(self, owner: str) -> Followed:
         uris = self._followed_uris(owner)
         ids = {uri.removeprefix(_CAPTURES) for uri in uris if uri.startswith(_CAPTURES)}
-        return Followed(frozenset(ids), inbox=INBOX_URI in uris)
+        return Followed(
+            frozenset(ids),
+            inbox=INBOX_URI in uris,
+            projects=any(uri.startswith(PROJECTS_URI) for uri in uris),
+        )
 
     def _buses(self, owner: str | None) -> Iterator[InMemorySubscriptionBus]:
         for name, modern in tuple(self._modern.items()):
