@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureUpdate, Enrichment
@@ -231,3 +231,29 @@ async def test_whichever_service_changes_something_it_is_heard_of(url: str, cloc
         await ear.until(heard=4)
     assert ear.heard[:3] == [Change(OWNER, ids, ("p",), due=due) for due in (True, False, False)]
     assert set(ear.heard[3].projects) == {"p", "q"}
+
+
+@pytest.mark.postgres
+async def test_where_notices_do_not_come_through_a_worker_goes_on_looking(
+    url: str, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As behind a pooler that gives each statement another connection.
+    nothing = text("SELECT CAST(:channel AS text), CAST(:payloads AS text[])")
+    monkeypatch.setattr("komorebi_mcp.storage.notices._NOTIFY", nothing)
+    ear, enriched = Ear(), Ear()
+    async with (
+        open_store(url, clock=clock, announce=enriched.take) as here,
+        open_store(url, clock=clock) as there,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(lambda: here.listen(ear.take, connected=ear.connect))
+        tasks.start_soon(Worker(here, enrich, clock=clock).run)
+        for content in ("one", "another"):
+            await there.take_in(OWNER, [CaptureCreate(content=content)])
+            with anyio.fail_after(5):
+                while not enriched.heard:
+                    await enriched.happened.wait()
+            enriched.heard.clear()
+            assert not here.hears
+        tasks.cancel_scope.cancel()
+    assert (ear.heard, ear.connected) == ([], 0)
