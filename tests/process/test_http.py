@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,20 @@ async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) ->
         assert [answer.status_code for answer in answers] == [200] * 8
         with anyio.fail_after(2):
             assert await process.wait() == 0
+
+
+async def test_more_idle_connections_than_a_process_may_have_files_keep_nobody_out(tmp_path: Path) -> None:
+    few_files = ("sh", "-c", 'ulimit -Sn 200; exec "$@"', "sh")
+    async with (
+        http_server(tmp_path, through=few_files) as (_, url),
+        AsyncExitStack() as idle,
+        httpx.AsyncClient(timeout=START_S) as http,
+    ):
+        port = httpx.URL(url).port
+        assert port is not None
+        for _ in range(300):
+            await idle.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+        assert (await http.get(url.replace("/mcp", "/health"))).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])  # noqa: S104 - refused below.

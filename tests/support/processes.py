@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,10 +101,13 @@ async def conversation(home: Path, *arguments: str) -> AsyncIterator[Conversatio
 
 @asynccontextmanager
 async def http_server(
-    home: Path, *arguments: str, variables: Mapping[str, str] | None = None
+    home: Path,
+    *arguments: str,
+    variables: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
 ) -> AsyncIterator[tuple[Process, str]]:
-    """An HTTP server on a free port, and its endpoint's URL."""
-    command = [*COMMAND, "serve", "--transport", "http", "--port", "0", *arguments]
+    """An HTTP server on a free port, and its endpoint's URL; started by the command `through`, if any."""
+    command = [*through, *COMMAND, "serve", "--transport", "http", "--port", "0", *arguments]
     process = await anyio.open_process(command, env={**environment(home), **(variables or {})})
     async with process:
         try:

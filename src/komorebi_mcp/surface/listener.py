@@ -5,8 +5,8 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 import anyio
 import uvicorn
@@ -30,6 +30,9 @@ _HEAD_START = b"HTTP/1.1 "
 _HEAD_TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
+
+_FILES_BESIDE: Final = 500
+"""Files that are open beside the connections: the database's, and pipes and sockets of upstreams."""
 
 
 class _Joining:
@@ -146,6 +149,7 @@ async def listen(
 
     `on_ready` is called once clients can connect, `on_stop` before open connections are given their time.
     """
+    _make_room()
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -169,6 +173,25 @@ async def listen(
                 tasks.start_soon(_stop_on_signal, signals, listener, on_stop)
             await listener.serve(sockets=[listening])
             tasks.cancel_scope.cancel()
+
+
+def _make_room() -> None:
+    """Lets the process have as many open files as it may have connections, where the system allows it.
+
+    Many systems begin with 256 or 1,024, after which a connection is accepted and never answered.
+    """
+    try:
+        import resource  # noqa: PLC0415 - Not on Windows.
+    except ModuleNotFoundError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + _FILES_BESIDE
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # The system may have a limit below the one that it names.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager
