@@ -25,7 +25,7 @@ from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCResponse
 
 KEPT_S: Final = 120.0
 """How long a message is kept: a client that lost its connection comes back within seconds."""
-CHARS_MAX: Final = 32 * 1024 * 1024
+CHARS_MAX: Final = 8 * 1024 * 1024
 """Characters of all that is kept in the process; beyond it the oldest messages of whatever session go."""
 _OVERHEAD_CHARS: Final = 2_000
 """What the objects around the shortest message take."""
