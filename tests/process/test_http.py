@@ -155,6 +155,20 @@ async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) ->
             assert await process.wait() == 0
 
 
+async def test_white_space_around_a_headers_value_is_not_part_of_it(tmp_path: Path) -> None:
+    async with http_server(tmp_path) as (_, url):
+        port = httpx.URL(url).port
+        assert port is not None
+        body = json.dumps(modern("tools/call", name="capture", arguments={"content": "x"})).encode()
+        head = {**MODERN, "host": f"127.0.0.1:{port}", "mcp-method": "tools/call", "mcp-name": " capture \t"}
+        lines = [f"{name}: {value}" for name, value in {**head, "content-length": str(len(body))}.items()]
+        # Clients of HTTP libraries would trim it themselves.
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send("\r\n".join(["POST /mcp HTTP/1.1", *lines, "", ""]).encode() + body)
+            with anyio.fail_after(5):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_more_idle_connections_than_a_process_may_have_files_keep_nobody_out(tmp_path: Path) -> None:
     few_files = ("sh", "-c", 'ulimit -Sn 200; exec "$@"', "sh")
     async with (

@@ -95,6 +95,10 @@ class _Protocol(HttpToolsProtocol):
         else:
             self._expect_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # White space around a value is not part of it (RFC 9110 section 5.5); the parser leaves some.
+        super().on_header(name, value.strip(b" \t"))
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
         super().connection_lost(exc)
