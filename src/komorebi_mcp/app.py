@@ -141,7 +141,7 @@ async def open_app(
         if works:
             start_enriching()
 
-        capture = CaptureService(store, secrets=settings.secrets, announce=events.publish)
+        capture = CaptureService(store, secrets=settings.secrets)
         access = Access(store, clock=clock)
         background.start_soon(access.run)
         passages = Passages(store, capture, secrets=settings.secrets)

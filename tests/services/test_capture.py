@@ -102,7 +102,7 @@ async def test_a_secret_never_reaches_the_disk_and_is_counted(tmp_path: Path) ->
 async def test_a_secret_is_kept_where_the_policy_says_so(tmp_path: Path, policy: str) -> None:
     token = "ghp_" + "a1B2" * 9
     async with open_rooms(tmp_path) as rooms, anyio.create_task_group() as background:
-        service = CaptureService(rooms.store, secrets=policy, announce=lambda _: None)  # type: ignore[arg-type]  # A parametrized literal.
+        service = CaptureService(rooms.store, secrets=policy)  # type: ignore[arg-type]  # A parametrized literal.
         background.start_soon(service.run)
         receipt = await service.capture(OWNER, CaptureCreate(content=token))
         assert receipt.redactions == (1 if policy == "flag" else 0)
@@ -137,7 +137,7 @@ async def test_the_largest_content_is_kept(tmp_path: Path) -> None:
 
 async def test_a_stopped_service_refuses_instead_of_waiting_for_ever(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
-        service = CaptureService(rooms.store, secrets="redact", announce=lambda _: None)
+        service = CaptureService(rooms.store, secrets="redact")
         async with anyio.create_task_group() as background:
             background.start_soon(service.run)
             await service.capture(OWNER, CaptureCreate(content="in time"))
@@ -148,7 +148,7 @@ async def test_a_stopped_service_refuses_instead_of_waiting_for_ever(tmp_path: P
 
 async def test_a_cancelled_caller_takes_a_text_back_that_is_not_yet_being_written(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
-        service = CaptureService(rooms.store, secrets="redact", announce=lambda _: None)
+        service = CaptureService(rooms.store, secrets="redact")
         with anyio.move_on_after(0.01) as scope:
             await service.capture(OWNER, CaptureCreate(content="given up"))
         assert scope.cancelled_caught

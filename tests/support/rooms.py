@@ -79,7 +79,7 @@ async def open_rooms(
                 worker.wake()
 
         events.subscribe(wake)
-        capture = CaptureService(store, secrets="redact", announce=events.publish)
+        capture = CaptureService(store, secrets="redact")
         background.start_soon(capture.run)
         yield Rooms(
             store=store,

@@ -12,7 +12,6 @@ import anyio
 import structlog
 
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt
-from komorebi_mcp.domain.changes import Announce, Change
 from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import KomorebiError, StorageError, StorageUnavailable
 from komorebi_mcp.services.admit import SecretsPolicy, admit
@@ -45,10 +44,9 @@ class _Waiting:
 class CaptureService:
     """Takes texts in. `run` must be under way in a task of its own for `capture` to return."""
 
-    def __init__(self, store: Store, *, secrets: SecretsPolicy, announce: Announce) -> None:
+    def __init__(self, store: Store, *, secrets: SecretsPolicy) -> None:
         self._store = store
         self._secrets = secrets
-        self._announce = announce
         self._queue: deque[_Waiting] = deque()
         self._arrived = anyio.Event()
         self._stopped = False
@@ -123,20 +121,6 @@ class CaptureService:
         else:
             for waiting, receipt in zip(batch, receipts, strict=True):
                 waiting.settle(receipt)
-            self._announce(_change(batch, receipts))
-
-
-def _change(batch: list[_Waiting], receipts: list[Receipt]) -> Change:
-    created = [
-        (receipt.id, waiting.create.project)
-        for waiting, receipt in zip(batch, receipts, strict=True)
-        if receipt.created
-    ]
-    return Change(
-        batch[0].owner,
-        captures=tuple(capture_id for capture_id, _ in created),
-        projects=tuple(dict.fromkeys(project for _, project in created if project)),
-    )
 
 
 def _stopping() -> StorageUnavailable:

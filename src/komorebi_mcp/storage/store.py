@@ -85,17 +85,13 @@ class Store:
         """Stores captures in a transaction of their own; a receipt for each, in the given order.
 
         As `CaptureRepository.add_all`, and the way of every capture: on SQLite the whole transaction is one
-        step in one thread, since crossing threads for each statement costs more than the disk. Other
-        processes are told; this one is by the caller, who has receipts to hand out before.
+        step in one thread, since crossing threads for each statement costs more than the disk.
 
         Raises:
             StorageError: Nothing was stored.
         """
         return await self._at_once(
-            owner,
-            partial(intake.add_all, items=items),
-            change=partial(taken_in, owner, items),
-            announces=False,
+            owner, partial(intake.add_all, items=items), change=partial(taken_in, owner, items)
         )
 
     async def enrich(self, owner: str, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
@@ -132,7 +128,6 @@ class Store:
         work: Callable[[Rows], T],
         *,
         change: Callable[[T], Change | None] = lambda _: None,
-        announces: bool = True,
     ) -> T:
         """What `work` returns, its transaction committed and told of."""
         if self._one_step is None:
@@ -151,7 +146,7 @@ class Store:
             async with self._writer:
                 with CancelScope(shield=True):
                     done = await to_thread.run_sync(step)
-        if announces and (told := change(done)):
+        if told := change(done):
             self._announce(told)
         return done
 
