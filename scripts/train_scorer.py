@@ -10,6 +10,10 @@ of them. Needs numpy, which the product itself does not.
 import argparse
 import json
 import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +24,15 @@ import numpy as np
 from komorebi_mcp.summarizers.candidates import Candidate, gather
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.features import FEATURES, describe, survey
-from komorebi_mcp.text.terms import ordered_terms
+from komorebi_mcp.text.terms import ordered_terms, stem
 
 LENGTH_POWER = 0.3
 """Prefers the sentence that says the same in fewer words; of those tried, the best on meetings left out."""
+WORDS_WEIGHT = 3.0
+PHRASES_WEIGHT = 6.0
+"""So much more than one shared concept counts a sentence all of whose words, or pairs of words, are shared:
+of those tried, the best on meetings left out."""
+WORD = re.compile(r"[^\W_]+")
 WEIGHTS = Path(__file__).resolve().parent.parent / "src/komorebi_mcp/summarizers/weights.json"
 
 
@@ -32,15 +41,35 @@ def passages_of(sentences: list[str]) -> list[Passage]:
     return [Passage(capture_id=str(n), text=text, created_at=moment) for n, text in enumerate(sentences)]
 
 
-def concepts_of(text: str) -> set[str]:
-    """The stems and pairs of neighbouring stems of a reference."""
-    content = ordered_terms(text)
-    return set(content) | {f"{a} {b}" for a, b in pairwise(content)}
+@dataclass
+class Reference:
+    """What a person wrote, in the pieces that a sentence may share with it."""
+
+    concepts: frozenset[str]
+    """Stems of content words, and pairs of neighbouring ones."""
+    words: Counter[str]
+    """Stems of all words, stop words included."""
+    pairs: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, text: str) -> "Reference":
+        content = ordered_terms(text)
+        words = stems_of(WORD.findall(text.casefold()))
+        concepts = frozenset([*content, *(f"{a} {b}" for a, b in pairwise(content))])
+        return cls(concepts, Counter(words), frozenset(pairwise(words)))
 
 
-def target(one: Candidate, wanted: set[str]) -> float:
-    """How many of the reference's concepts a sentence holds, over the third root of its length or so."""
-    return len(one.concepts & wanted) / math.pow(max(1, len(one.words)), LENGTH_POWER)
+def stems_of(words: Sequence[str]) -> list[str]:
+    return [stem(word) for word in words]
+
+
+def target(one: Candidate, wanted: Reference) -> float:
+    """What a sentence shares with a reference: what is spoken of, and how it is put."""
+    told = len(one.concepts & wanted.concepts) / math.pow(max(1, len(one.words)), LENGTH_POWER)
+    words = stems_of(one.words)
+    shared = (Counter(words) & wanted.words).total() / max(1, len(words))
+    phrases = len(wanted.pairs.intersection(pairwise(words))) / max(1, len(words))
+    return told + WORDS_WEIGHT * shared + PHRASES_WEIGHT * phrases
 
 
 def examples(path: Path) -> tuple[Any, Any]:
@@ -51,7 +80,7 @@ def examples(path: Path) -> tuple[Any, Any]:
         item = json.loads(line)
         candidates = [one for one in gather(passages_of(item["sentences"])) if one.telling]
         scope = survey(candidates, len(item["sentences"]))
-        wanted = concepts_of(item["reference"])
+        wanted = Reference.of(item["reference"])
         places = max(1, len(candidates) - 1)
         rows += (describe(one, scope, place / places) for place, one in enumerate(candidates))
         targets += (target(one, wanted) for one in candidates)

@@ -8,7 +8,9 @@ from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.centrality import likeness, rank
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose
 from komorebi_mcp.summarizers.features import FEATURES, describe, survey
+from komorebi_mcp.summarizers.register import SORTS, opens_as_talk, sort_shares
 from komorebi_mcp.summarizers.relevance import relevance, smooth
+from komorebi_mcp.summarizers.scorer import score
 
 
 def candidate(text: str, order: int = 0) -> Candidate:
@@ -53,6 +55,28 @@ def test_the_sentence_most_others_resemble_is_the_most_central() -> None:
 def test_a_sentence_that_no_other_resembles_is_not_central(words: int) -> None:
     ranks = rank(candidates("red blue", "red green", " ".join(f"word{n}" for n in range(words))))
     assert ranks == [1.0, 1.0, pytest.approx(0.05)]
+
+
+def test_writing_has_articles_and_prepositions_where_talk_has_pronouns_and_fillers() -> None:
+    written = dict(zip(SORTS, sort_shares(["the", "end", "of", "the", "budget"]), strict=True))
+    spoken = dict(zip(SORTS, sort_shares(["yeah", "i", "like", "that"]), strict=True))
+    assert written["definite_articles"] == 0.4
+    assert written["prepositions"] == 0.2
+    assert spoken["pronouns"] == 0.5
+    assert spoken["fillers"] == 0.5
+    assert sum(sort_shares([])) == 0
+    assert opens_as_talk(["so", "what"])
+    assert not opens_as_talk(["the", "so"])
+    assert not opens_as_talk([])
+
+
+def test_what_is_put_as_in_writing_is_expected_in_a_summary_rather_than_what_is_put_as_in_talk() -> None:
+    written = "the opening of the museum is moved to the second week of march"
+    spoken = "so we should decide you guys because museum opening moved second march week"
+    found = [candidate(written), candidate(spoken)]
+    scope = survey(found, 100)
+    first, second = (score([one], scope)[0] for one in found)
+    assert first > second
 
 
 def test_likeness_is_the_share_two_sentences_have_in_common() -> None:

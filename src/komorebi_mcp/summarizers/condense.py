@@ -12,15 +12,15 @@ from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Covers, Sentence
 from komorebi_mcp.summarizers.candidates import Candidate, gather, regather
 from komorebi_mcp.summarizers.centrality import likeness
-from komorebi_mcp.summarizers.choosing import Budget, choose_marked_first
+from komorebi_mcp.summarizers.choosing import Budget, Taste, choose_marked_first
 from komorebi_mcp.summarizers.draft import Passage
-from komorebi_mcp.summarizers.extractive import ALIKE_MIN, TASTE_CENTRAL, TASTE_TALK, central_scores
+from komorebi_mcp.summarizers.extractive import ALIKE_MIN, TASTE_CENTRAL, central_scores
 from komorebi_mcp.summarizers.features import Scope, add_counts, narrowed, survey
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.tokens import estimate_tokens
 
 METHOD = "extractive"
-VERSION = 2
+VERSION = 3
 """Goes up with every change of what a node would tell. Stored ones are made anew when next something below
 them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
@@ -28,6 +28,8 @@ UPPER_NODE_TOKENS = 600
 COUNTS_MAX = 400
 """Concepts a node counts, the commonest first."""
 _SOURCES_MAX = 8
+_TASTE_TALK = Taste(discount=0.6, length_power=0.25)
+"""Shorter sentences than a summary of talk prefers: those above have more to choose from."""
 
 
 def fingerprint(passage: Passage) -> str:
@@ -109,7 +111,7 @@ def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequenc
         scores, taste = central_scores(telling, scope, placed=False), TASTE_CENTRAL
     else:
         # To begin or end one of many nodes says nothing of a sentence.
-        scores, taste = score(telling, scope, placed=False), TASTE_TALK
+        scores, taste = score(telling, scope, placed=False), _TASTE_TALK
     scored = list(zip(telling, scores, strict=True))
     chosen = choose_marked_first(scored, budget, taste, weights=scope.weights)
     return sorted(chosen, key=lambda one: one.order)

@@ -25,7 +25,7 @@ _SHORT_WORD = re.compile(r"[\w.,:/\-]{1,40}(?![\w.,:/\-])")
 ALIKE_MIN = 0.11
 """From this mean likeness of two sentences on, a scope is many texts about one thing."""
 TASTE_CENTRAL = Taste(discount=0.3, length_power=0.5)
-TASTE_TALK = Taste(discount=0.8, length_power=0.25)
+TASTE_TALK = Taste(discount=0.5, length_power=0.1)
 _TASTE_ANSWER = Taste(discount=0.5, length_power=0.0)
 _MARKED_GAIN = {Kind.DECISION: 2.0, Kind.ERROR: 1.5}
 """So many times more does it count among the answers to a query."""

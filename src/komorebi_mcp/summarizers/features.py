@@ -1,6 +1,6 @@
 """What can be seen of a sentence that tells how much a summary would want it.
 
-Twenty numbers a sentence; the scorer weighs them. Concept weights are counts over the whole scope,
+Some twenty numbers a sentence; the scorer weighs them. Concept weights are counts over the whole scope,
 relative to it, so that the same weights serve scopes of any size.
 """
 
@@ -13,125 +13,24 @@ from math import fsum, log, sqrt
 
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.register import SORTS, opens_as_talk, sort_shares
 
 FEATURES = (
     "log_words",
-    "words_to_60",
-    "over_45_words",
     "centroid_similarity",
-    "concept_weight_mean",
     "concept_weight_sum",
     "repeated_pair_share",
-    "repeated_pairs",
     "position",
     "in_first_twentieth",
-    "in_last_twentieth",
-    "question",
     "digits",
-    "capitals",
-    "cue_words",
-    "pronouns",
     "content_share",
     "word_length",
-    "fillers",
     "type_token_ratio",
+    "opens_as_talk",
+    *SORTS,
 )
 
 CONCEPT_POWER = 0.75
-_CUES = frozenset(
-    [
-        "decide",
-        "decided",
-        "decision",
-        "agree",
-        "agreed",
-        "agreement",
-        "should",
-        "need",
-        "needs",
-        "needed",
-        "must",
-        "plan",
-        "plans",
-        "planned",
-        "will",
-        "propose",
-        "proposed",
-        "suggest",
-        "suggested",
-        "because",
-        "therefore",
-        "important",
-        "problem",
-        "issue",
-        "result",
-        "results",
-        "conclusion",
-        "goal",
-        "main",
-        "want",
-        "wanted",
-        "recommend",
-        "idea",
-        "possible",
-        "different",
-    ]
-)
-_PRONOUNS = frozenset(
-    [
-        "i",
-        "you",
-        "he",
-        "she",
-        "we",
-        "they",
-        "me",
-        "him",
-        "us",
-        "them",
-        "it",
-        "my",
-        "your",
-        "his",
-        "her",
-        "our",
-        "their",
-        "this",
-        "that",
-    ]
-)
-_FILLERS = frozenset(
-    [
-        "um",
-        "uh",
-        "hmm",
-        "mm",
-        "yeah",
-        "yep",
-        "okay",
-        "ok",
-        "well",
-        "like",
-        "just",
-        "actually",
-        "basically",
-        "sort",
-        "kind",
-        "mean",
-        "know",
-        "right",
-        "so",
-        "huh",
-        "oh",
-    ]
-)
-_CUE, _PRONOUN, _FILLER = 0, 1, 2
-_SORTS: dict[str, tuple[int, ...]] = {
-    word: tuple(sort for sort, known in enumerate((_CUES, _PRONOUNS, _FILLERS)) if word in known)
-    for word in _CUES | _PRONOUNS | _FILLERS
-}
-"""Which of the three a word belongs to: one look-up for each word of a sentence rather than three."""
-_INNER_CAPITAL = re.compile(r"(?<=[\w,;] )[A-Z][A-Za-z]")
 _DIGIT = re.compile(r"\d")
 
 
@@ -197,31 +96,20 @@ def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
     """The features of one sentence, in the order of `FEATURES`; `place` runs from 0 to 1 over the scope."""
     words, weight = one.words, scope.weights.__getitem__
     n = len(words) or 1
-    stems = set(one.content)
-    summed = fsum(map(weight, one.concepts))
+    stems = one.stems
     pairs = len(one.concepts) - len(stems)
-    repeated = len(one.concepts & scope.repeated_pairs)
     along = fsum(map(weight, stems)) / (sqrt(len(stems) or 1) * scope.centroid_norm)
-    sorts = [sort for word in words if word in _SORTS for sort in _SORTS[word]]
     return (
         log(1 + n),
-        min(n, 60) / 60,
-        float(n > 45),
         along,
-        summed / (len(one.concepts) or 1),
-        summed,
-        repeated / (pairs or 1),
-        float(repeated),
+        fsum(map(weight, one.concepts)),
+        len(one.concepts & scope.repeated_pairs) / (pairs or 1),
         place,
         float(place < 0.05),
-        float(place > 0.95),
-        float(one.text.endswith("?")),
         float(_DIGIT.search(one.text) is not None),
-        len(_INNER_CAPITAL.findall(one.text)) / n,
-        sorts.count(_CUE) / n,
-        sorts.count(_PRONOUN) / n,
         len(one.content) / n,
         sum(map(len, words)) / n / 10,
-        sorts.count(_FILLER) / n,
         len(set(words)) / n,
+        float(opens_as_talk(words)),
+        *sort_shares(words),
     )
