@@ -5,7 +5,7 @@ import pytest
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
-from komorebi_mcp.summarizers.centrality import likeness, rank
+from komorebi_mcp.summarizers.centrality import likeness, rank, wording
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose
 from komorebi_mcp.summarizers.features import FEATURES, describe, survey
 from komorebi_mcp.summarizers.register import SORTS, opens_as_talk, sort_shares
@@ -55,6 +55,12 @@ def test_the_sentence_most_others_resemble_is_the_most_central() -> None:
 def test_a_sentence_that_no_other_resembles_is_not_central(words: int) -> None:
     ranks = rank(candidates("red blue", "red green", " ".join(f"word{n}" for n in range(words))))
     assert ranks == [1.0, 1.0, pytest.approx(0.05)]
+
+
+def test_what_everybody_says_in_the_same_words_is_common_wording() -> None:
+    common = wording(candidates("the rooms are clean", "the rooms are nice", "clean were rooms the"))
+    assert common[0] == max(common)
+    assert common[2] == min(common)
 
 
 def test_writing_has_articles_and_prepositions_where_talk_has_pronouns_and_fillers() -> None:

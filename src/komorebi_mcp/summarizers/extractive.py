@@ -1,18 +1,19 @@
 """Summaries without a model: the most telling sentences, letter for letter, and where each is from.
 
 Which sentences tell most depends on the text. Many short texts that say alike are told by the most
-central ones; talk, which wanders, by those a fitted scorer expects in a summary; a question by those that
-answer it.
+central ones, put as most put it; talk, which wanders, by those a fitted scorer expects in a summary; a
+question by those that answer it.
 """
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from math import fsum
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Sentence
 from komorebi_mcp.summarizers.candidates import LIGHT_STEMS, Candidate, gather, regather
-from komorebi_mcp.summarizers.centrality import likeness, rank
+from komorebi_mcp.summarizers.centrality import likeness, rank, wording
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose, choose_marked_first
 from komorebi_mcp.summarizers.draft import Draft, Passage
 from komorebi_mcp.summarizers.features import Scope, add_counts, survey
@@ -22,15 +23,16 @@ from komorebi_mcp.text.terms import parse_query
 from komorebi_mcp.text.tokens import cut_to_tokens
 
 _SHORT_WORD = re.compile(r"[\w.,:/\-]{1,40}(?![\w.,:/\-])")
-ALIKE_MIN = 0.11
+ALIKE_MIN = 0.095
 """From this mean likeness of two sentences on, a scope is many texts about one thing."""
-TASTE_CENTRAL = Taste(discount=0.3, length_power=0.5)
+TASTE_CENTRAL = Taste(discount=0.5, length_power=0.6)
 TASTE_TALK = Taste(discount=0.5, length_power=0.1)
 _TASTE_ANSWER = Taste(discount=0.5, length_power=0.0)
 _MARKED_GAIN = {Kind.DECISION: 2.0, Kind.ERROR: 1.5}
 """So many times more does it count among the answers to a query."""
 _CENTRAL_WORDS_MIN = 6
 """The shortest of many similar sentences are common without telling much: "It is very good." """
+_WORDING_POWER = 3
 _GOAL_GAIN = 1.5
 _GAIN = {Kind.CODE: 0.5}
 """Code says less to a reader than prose."""
@@ -116,12 +118,24 @@ def _overview(
 
 
 def central_scores(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True) -> list[float]:
-    """How much the others say what each says; decisions and errors, which need no others, on their own."""
-    scores = rank(candidates)
+    """How much the others say what each says, and in its words.
+
+    Decisions and errors, which need no others, count on their own.
+    """
+    ranks, commonness = rank(candidates), wording(candidates)
+    scores = [central * common**_WORDING_POWER for central, common in zip(ranks, commonness, strict=True)]
+    if scope.wider:
+        # The few sentences that are left of many captures no longer tell what most of these say.
+        scores = [value * _mean_weight(one, scope) for one, value in zip(candidates, scores, strict=True)]
     marked = [at for at, one in enumerate(candidates) if one.marked]
     for at, value in zip(marked, score([candidates[at] for at in marked], scope, placed=placed), strict=True):
         scores[at] = value
     return scores
+
+
+def _mean_weight(one: Candidate, scope: Scope) -> float:
+    """In how many captures the words of a candidate occur, on average."""
+    return fsum(map(scope.weights.__getitem__, one.stems)) / (len(one.stems) or 1)
 
 
 def _answer(

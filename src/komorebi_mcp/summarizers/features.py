@@ -46,6 +46,8 @@ class Scope:
     repeated_pairs: frozenset[str]
     """The pairs that occur in more than one passage."""
     centroid_norm: float
+    wider: bool
+    """Whether counts are of more captures than those the candidates are from."""
 
 
 def survey(
@@ -67,7 +69,7 @@ def survey(
     powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in set(own.values())}
     weights = {concept: powers[n] for concept, n in own.items()}
     repeated = frozenset([concept for concept, n in own.items() if n > 1 and " " in concept])
-    return Scope(captures, own, weights, repeated, _norm(candidates, weights))
+    return Scope(captures, own, weights, repeated, _norm(candidates, weights), wider=counts is not None)
 
 
 def narrowed(scope: Scope, candidates: Sequence[Candidate]) -> Scope:
