@@ -143,6 +143,22 @@ def test_many_similar_notes_are_told_by_what_most_of_them_say() -> None:
     assert "battery life" in told(draft)
 
 
+def test_of_two_answers_the_one_that_can_be_understood_on_its_own_is_told() -> None:
+    talk = [
+        "Well yeah, I mean the orchard gate, you know, fences are kind of broken, right?",
+        "The fence of the orchard is the duty of the gardener in the spring and the autumn.",
+    ]
+    assert told(summarize(passages(talk), max_tokens=24, query="the orchard")) == talk[1]
+
+
+def test_a_terse_error_answers_as_well_as_prose() -> None:
+    scope = [
+        passage("The importer of the ledger is part of the plan for the spring.", 1, title="One"),
+        passage("importer: exit 3", 2, kind=Kind.ERROR, title="Two"),
+    ]
+    assert told(summarize(scope, max_tokens=17, query="importer")) == "importer: exit 3"
+
+
 def test_a_query_is_answered_by_what_is_said_about_it() -> None:
     scope = passages([*small_talk(100), FACTS[0], *small_talk(100)])
     draft = summarize(scope, max_tokens=60, query="Which port does billing use?")

@@ -94,9 +94,17 @@ def test_likeness_is_the_share_two_sentences_have_in_common() -> None:
 
 def test_a_rare_word_answers_better_than_a_common_one() -> None:
     scores = relevance(
-        candidates("port moved", "service moved", "service stays", "nothing"), {"port", "service"}
+        candidates("port moved", "service moved", "service stays", "nothing"), ["port", "service"]
     )
     assert scores[0] > scores[1] == scores[2] > scores[3] == 0
+
+
+def test_words_side_by_side_answer_better_than_the_same_words_apart() -> None:
+    together, apart = candidates("remote control works", "control works remote")
+    together.concepts |= {"remote control", "control works"}
+    apart.concepts |= {"control works", "works remote"}
+    scores = relevance([together, apart], ["remote", "control"])
+    assert scores[0] > scores[1] > 0
 
 
 def test_a_score_is_lent_to_the_neighbours_and_fades() -> None:

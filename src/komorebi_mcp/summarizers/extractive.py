@@ -33,6 +33,8 @@ _MARKED_GAIN = {Kind.DECISION: 2.0, Kind.ERROR: 1.5}
 _CENTRAL_WORDS_MIN = 6
 """The shortest of many similar sentences are common without telling much: "It is very good." """
 _WORDING_POWER = 3
+_TELLING_POWER = 0.6
+"""How far, among the answers to a query, what a summary would want goes before what does not stand alone."""
 _GOAL_GAIN = 1.5
 _GAIN = {Kind.CODE: 0.5}
 """Code says less to a reader than prose."""
@@ -142,11 +144,15 @@ def _answer(
     candidates: Sequence[Candidate], captures: int, scores: Sequence[float], budget: Budget
 ) -> tuple[list[Candidate], list[Candidate]]:
     """What is said about the words asked for and around them, and what of it is left out, the best first."""
+    scope = survey(candidates, captures)
+    telling = score(candidates, scope)
+    # What is terse by nature is not judged by how it is put.
+    most = max(telling)
     scored = [
-        (one, value * _MARKED_GAIN.get(one.kind, 1.0)) for one, value in zip(candidates, scores, strict=True)
+        (one, value * (most if one.terse else tells) ** _TELLING_POWER * _MARKED_GAIN.get(one.kind, 1.0))
+        for one, value, tells in zip(candidates, scores, telling, strict=True)
     ]
-    weights = survey(candidates, captures).weights
-    chosen = choose(scored, budget, _TASTE_ANSWER, weights=weights, told=set())
+    chosen = choose(scored, budget, _TASTE_ANSWER, weights=scope.weights, told=set())
     return chosen, _left_out(scored, chosen)
 
 

@@ -1,8 +1,9 @@
 """How well sentences answer a query: BM25 over sentences, each lending some of it to its neighbours."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from math import log
 
 from komorebi_mcp.summarizers.candidates import Candidate
@@ -20,7 +21,7 @@ _SHARE_MIN = 0.1
 
 
 def answers(
-    candidates: Sequence[Candidate], passages: Sequence[Passage], asked: Collection[str]
+    candidates: Sequence[Candidate], passages: Sequence[Passage], asked: Sequence[str]
 ) -> list[float]:
     """How well each candidate answers what is asked; 0 where it does not.
 
@@ -29,7 +30,7 @@ def answers(
     named = _named(passages, set(asked))
     speakers = set[str]().union(*named.values())
     # The name of a speaker tells whose words are wanted, not which of them.
-    direct = relevance(candidates, set(asked) - speakers or set(asked))
+    direct = relevance(candidates, [term for term in asked if term not in speakers] or asked)
     smoothed: list[float] = []
     start = 0
     for place in range(1, len(candidates) + 1):
@@ -59,22 +60,26 @@ def _goes_on(before: Passage, after: Passage) -> bool:
     )
 
 
-def relevance(candidates: Sequence[Candidate], wanted: Collection[str]) -> list[float]:
-    """BM25 of each candidate, each taken as a document of its own."""
-    wanted = frozenset(wanted)
-    counts: Counter[str] = Counter()
-    for one in candidates:
-        counts.update(wanted.intersection(one.content))
+def relevance(candidates: Sequence[Candidate], wanted: Sequence[str]) -> list[float]:
+    """BM25 of each candidate, each taken as a document of its own.
+
+    Two words that stand side by side in both what is wanted and a candidate count as one word more.
+    """
+    words, pairs = frozenset(wanted), frozenset(f"{first} {second}" for first, second in pairwise(wanted))
+    found = [
+        Counter([word for word in one.content if word in words] + sorted(pairs & one.concepts))
+        for one in candidates
+    ]
+    holders = Counter(concept for counts in found for concept in counts)
     n = len(candidates)
-    idf = {word: log(1 + (n - count + 0.5) / (count + 0.5)) for word, count in counts.items()}
-    scores = []
-    for one in candidates:
-        score = 0.0
-        if not wanted.isdisjoint(one.content):
-            for word, times in Counter(word for word in one.content if word in wanted).items():
-                score += idf[word] * times * (_SATURATION + 1) / (times + _SATURATION)
-        scores.append(score)
-    return scores
+    idf = {concept: log(1 + (n - count + 0.5) / (count + 0.5)) for concept, count in holders.items()}
+    return [
+        sum(
+            idf[concept] * times * (_SATURATION + 1) / (times + _SATURATION)
+            for concept, times in counts.items()
+        )
+        for counts in found
+    ]
 
 
 def smooth(scores: Sequence[float], fading: float) -> list[float]:
