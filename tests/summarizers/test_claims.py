@@ -32,6 +32,11 @@ PIECES = [EXPORT, SPENT, FRIDAY, MOVED, "No.", "12, 20 and 37.", "Not", "from 5 
         ("Wir verschieben die Umstellung.", "Wir verschieben die Umstellung nicht.", "negation"),
         ("On a déployé le service.", "On n'a pas déployé le service.", "negation"),
         ("El servicio se desplegó el viernes.", "El servicio no se desplegó el viernes.", "negation"),
+        (
+            "We deploy the billing service on Friday.",
+            "Do we deploy the billing service on Friday? " + FRIDAY,
+            "negation",
+        ),
         ("Lunch was late since the canteen ran out of soup.", EXPORT, "topic"),
         ("The garden wall needs fresh paint before winter.", FRIDAY, "topic"),
     ],
@@ -56,10 +61,24 @@ def test_a_statement_that_was_bent_shows(sentence: str, source: str, wrong: str)
         ("Not only the export failed.", "The export failed, and so did the import."),
         ("出口在星期五失败了。", "出口在星期五失败了,我们重试了。"),
         ("Noted.", EXPORT),
+        ("The new tool does not take long to learn.", "Does the new tool take long to learn? It should not."),
+        ("Everybody wears dual microphones.", "Let's not forget the dual microphones everybody wears."),
+        ("They had no bright screen and a fancy chip.", "We have no bright screen. We have no fancy chip."),
+        (
+            "A price of 25 euros for the lamp would give a profit of 50 million.",
+            "So we should target a selling price of 25 euros for this new lamp. It generates 50 million.",
+        ),
     ],
 )
 def test_a_statement_in_other_words_passes(sentence: str, source: str) -> None:
     assert misstated(sentence, [source]) is None
+
+
+def test_who_said_it_need_not_be_in_what_was_said() -> None:
+    sentence = "Rosa Lind approved."
+    assert misstated(sentence, ["Sure, go ahead."]) == "topic"
+    assert misstated(sentence, ["Sure, go ahead."], ["Rosa Lind"]) is None
+    assert misstated("Rosa Lind painted the garden wall.", [EXPORT], ["Rosa Lind"]) == "topic"
 
 
 def test_a_source_that_bears_it_out_is_enough() -> None:

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from komorebi_mcp.summarizers.grounding import atoms, unsupported
+from komorebi_mcp.summarizers.grounding import atoms, proper_words, unsupported
+from komorebi_mcp.summarizers.spoken import spoken_numbers
 
 PIECES = [
     "On",
@@ -82,10 +83,43 @@ def test_an_atom_without_backing_is_unsupported(sentence: str, atom: tuple[str, 
         ("It ended on May 8, 2023.", "It ended on 8 May."),
         ("Tanabes agreed with Mariko.", "Mariko Tanabe agreed."),
         ("We took two or three of them.", "We took some."),
+        ("It has 4,000 lines.", "It has four thousand lines."),
+        ("It costs 12.5 dollars.", "It costs twelve point five dollars."),
+        ("It was the USB port.", "It was a U_S_B_ port, I think."),
+        ("It was the USB port.", "It was a U. S. B. port."),
     ],
 )
 def test_the_same_thing_written_otherwise_is_backing(sentence: str, backing: str) -> None:
     assert unsupported(sentence, [backing]) == set()
+
+
+@pytest.mark.parametrize(
+    ("said", "numbers"),
+    [
+        ("four thousand two hundred and seven", {"4207"}),
+        ("thirty - six gigabytes", {"36"}),
+        ("two and a half", {"2.5"}),
+        ("ten point seven", {"10.7"}),
+        ("three million", {"3000000"}),
+        ("a hundred and five", {"105"}),
+        ("fifty sixty five", {"50", "65"}),
+        ("twenty twenty", {"20"}),
+        ("two point", set()),
+        ("one thing and two others", set()),
+    ],
+)
+def test_a_number_of_several_words_has_one_value(said: str, numbers: set[str]) -> None:
+    assert spoken_numbers(said) == numbers
+
+
+def test_a_number_said_otherwise_is_no_backing() -> None:
+    assert unsupported("It has 4,000 lines.", ["It has fourteen thousand lines."])
+    assert unsupported("It costs 2.5 dollars.", ["It costs two dollars, and five cents are left."])
+
+
+def test_a_word_that_only_opens_sentences_is_no_name() -> None:
+    texts = ["Therefore we went. Mariko left. According to him we did.", "Therefore he stayed."]
+    assert proper_words(texts) == {"mariko"}
 
 
 def test_the_end_of_a_number_is_not_a_day() -> None:

@@ -24,6 +24,9 @@ _SHARED_TERMS_MIN = 3
 _AROUND_WORDS = 3
 _SCOPE_WORDS = 5
 """So many words behind a negation are what it denies."""
+_ADDS = (" and", " or", " und", " et", " y")
+_ADDED_TERMS_MAX = 2
+"""A clause of so few terms behind one of these may go on with what the one before denies."""
 
 _CLAUSE = re.compile(
     r"[,;:!?.](?=\s|\Z)|[\u3001\u3002\uff0c\uff1b]|[()\u2014\n]|\s\u2013\s"
@@ -41,7 +44,7 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _FIGURE_OF_SPEECH = re.compile(
-    r"\bnot only\b|\bno (?:doubt|wonder|problem|matter|sooner)\b"
+    r"\bnot only\b|\blet(?:'s| us) not forget\b|\bno (?:doubt|wonder|problem|matter|sooner)\b"
     r"|\b(?:whether or|if|why|or|maybe|perhaps) not\b"
     r"|\bno(?=\s*(?:,|\.|!|\?|\Z))",
     re.IGNORECASE,
@@ -91,11 +94,16 @@ class _Clause:
     """The terms near a negation; empty where there is none."""
     denies: bool
     doubtful: bool
+    asks: bool
+    """What is only asked is neither stated nor denied."""
 
 
-def misstated(sentence: str, backing: Sequence[str]) -> str | None:
-    """What is wrong with the sentence: `topic`, `figure`, `unit` or `negation`; None where nothing shows."""
-    if _is_about_something_else(sentence, backing):
+def misstated(sentence: str, backing: Sequence[str], filed_under: Iterable[str] = ()) -> str | None:
+    """What is wrong with the sentence: `topic`, `figure`, `unit` or `negation`; None where nothing shows.
+
+    `backing` are the texts of its sources, `filed_under` their titles and who wrote them.
+    """
+    if _is_about_something_else(sentence, backing, filed_under):
         return "topic"
     if wrong := _figures_differ(sentence, backing):
         return wrong
@@ -104,8 +112,9 @@ def misstated(sentence: str, backing: Sequence[str]) -> str | None:
     return None
 
 
-def _is_about_something_else(sentence: str, backing: Iterable[str]) -> bool:
-    stated = _terms(sentence)
+def _is_about_something_else(sentence: str, backing: Iterable[str], filed_under: Iterable[str]) -> bool:
+    # Who said it is in the sentence and not in what was said.
+    stated = _terms(sentence).difference(*map(_terms, filed_under))
     if len(stated) < _SHARED_TERMS_MIN:
         return False
     known = frozenset[str]().union(*map(_terms, backing))
@@ -126,8 +135,8 @@ def _denial_differs(sentence: str, backing: Sequence[str]) -> bool:
         best = max((share for share, _ in shared), default=0.0)
         if best < _ALIKE_MIN:
             continue
-        near = [each for share, each in shared if share >= 0.9 * best]
-        if any(each.doubtful for each in near):
+        near = [each for share, each in shared if share >= 0.9 * best and each.asks <= clause.asks]
+        if not near or any(each.doubtful for each in near):
             continue
         if clause.denies:
             if not any(each.denies for each in near) and any(
@@ -147,8 +156,12 @@ def _same_statement(clause: _Clause, other: _Clause, denied: frozenset[str]) -> 
 
 @lru_cache(maxsize=1 << 10)
 def _clauses(text: str) -> tuple[_Clause, ...]:
-    found = []
-    for part in _CLAUSE.split(_FIGURE_OF_SPEECH.sub(" ", flat(text))):
+    found: list[_Clause] = []
+    told = _FIGURE_OF_SPEECH.sub(" ", flat(text))
+    starts = [0, *(match.end() for match in _CLAUSE.finditer(told))]
+    ends = [*(match.start() for match in _CLAUSE.finditer(told)), len(told)]
+    for start, end in zip(starts, ends, strict=True):
+        part = told[start:end]
         terms = frozenset(ordered_terms(part))
         if not terms:
             continue
@@ -157,7 +170,22 @@ def _clauses(text: str) -> tuple[_Clause, ...]:
         for match in negations:
             behind = " ".join(part[match.end() :].split()[:_SCOPE_WORDS])
             denied |= set(ordered_terms(behind or part))
-        found.append(_Clause(terms, frozenset(denied), bool(negations), _DOUBTS.search(part) is not None))
+        # "We had no screens and a fancy chip": whether the second is denied as well, words do not tell.
+        goes_on = (
+            bool(found)
+            and (found[-1].denies or found[-1].doubtful)
+            and len(terms) <= _ADDED_TERMS_MAX
+            and told[:start].endswith(_ADDS)
+        )
+        found.append(
+            _Clause(
+                terms,
+                frozenset(denied),
+                denies=bool(negations),
+                doubtful=goes_on or _DOUBTS.search(part) is not None,
+                asks=told[end : end + 1] == "?",
+            )
+        )
     return tuple(found)
 
 
@@ -171,8 +199,10 @@ def _figures_differ(sentence: str, backing: Sequence[str]) -> str | None:
             continue
         if one.unit and all(each.unit not in ("", one.unit) for each in same):
             return "unit"
+        # Words of a clause with several figures belong to all of them.
+        beside = {each.value for each in stated if each.clause == one.clause}
         for rival in known:
-            if rival.value != one.value and _fits_better(one, same, rival):
+            if rival.value not in beside and _fits_better(one, same, rival):
                 return "figure"
     return "figure" if _exchanged(stated, known) else None
 

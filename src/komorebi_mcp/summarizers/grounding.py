@@ -8,45 +8,24 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
-from komorebi_mcp.text.names import find_names
+from komorebi_mcp.summarizers.spoken import ONES, SCALES, TENS, spoken_numbers
+from komorebi_mcp.text.names import find_names, may_name
 from komorebi_mcp.text.stopwords import STOP_WORDS
 
 Atom = tuple[str, str]
 """Its sort (number, url, identifier, date, weekday or name) and its normal form."""
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 NUMBER_WORDS = (
-    {word: str(n) for n, word in enumerate(_ONES)}
-    | {word: str(n) for n, word in zip(range(20, 100, 10), _TENS, strict=True)}
+    {word: str(n) for n, word in enumerate(ONES)}
+    | {word: str(n) for n, word in zip(range(20, 100, 10), TENS, strict=True)}
     | {
         f"{ten}{dash}{one}": str(tens + ones)
-        for tens, ten in zip(range(20, 100, 10), _TENS, strict=True)
-        for ones, one in enumerate(_ONES[1:10], 1)
+        for tens, ten in zip(range(20, 100, 10), TENS, strict=True)
+        for ones, one in enumerate(ONES[1:10], 1)
         for dash in "- "
     }
-    | {"hundred": "100", "thousand": "1000", "million": "1000000", "billion": "1000000000", "dozen": "12"}
+    | {word: str(n) for word, n in SCALES.items()}
+    | {"dozen": "12"}
 )
 SMALL_MAX = 10
 """Number words up to ten are mostly figures of speech; only larger ones must be backed."""
@@ -92,7 +71,10 @@ _NUMBER = re.compile(r"(?<![\w.])[$€£]?\d[\d,]{0,30}(?:\.\d{1,15})?")
 _DIGITS = re.compile(r"\d[\d,]{0,30}(?:\.\d{1,15})?")
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})\b")
 _WORD = re.compile(r"[^\W_]+")
-_SPELLED = re.compile(r"(?<![^\W_])[a-z](?:[ ._]{1,2}[a-z]){1,9}(?![^\W_])")
+_SPELLED = [
+    re.compile(rf"(?<![^\W_])[a-z](?:{gap}[a-z]){{1,9}}(?![^\W_])") for gap in ("_", r"\.", r"\. ", " ")
+]
+"""Letter by letter, the same mark between all of them: in "a U_S_B_ stick" only "usb" is one word."""
 
 _OPENING = re.compile(
     r"([A-Z][^\W\d_]{1,40})(?:['\u2019]s)?(?!\w)(?: (?:(?:has|had|was|is|will|would) )?"
@@ -175,9 +157,13 @@ def unsupported(
     low = whole.casefold()
     words = {word.removesuffix("s") for word in _WORD.findall(low)}
     # "L C D", "L.C.D." and "L_C_D_", as speech is written down.
-    words |= {"".join(_WORD.findall(match[0])).removesuffix("s") for match in _SPELLED.finditer(low)}
+    words |= {
+        "".join(_WORD.findall(match[0])).removesuffix("s")
+        for pattern in _SPELLED
+        for match in pattern.finditer(low)
+    }
     numbers = {number(match[0]) for match in _DIGITS.finditer(low)}
-    numbers |= {NUMBER_WORDS[match[0]] for match in _NUMBER_WORD.finditer(low)}
+    numbers |= {NUMBER_WORDS[match[0]] for match in _NUMBER_WORD.finditer(low)} | spoken_numbers(low)
     days = {_day(match) for pattern in _DATES for match in pattern.finditer(whole)}
 
     def backed(atom: Atom) -> bool:
@@ -196,13 +182,13 @@ def unsupported(
 
 
 def proper_words(texts: Iterable[str]) -> frozenset[str]:
-    """The words, case-folded, that the texts write with a capital wherever they use them."""
+    """The words, case-folded, that may be names and have a capital wherever the texts use them."""
     capital: set[str] = set()
     plain: set[str] = set()
     for text in texts:
         for word in _WORD.findall(text):
             (capital if word[0].isupper() else plain).add(word.casefold())
-    return frozenset(capital - plain - STOP_WORDS)
+    return frozenset(filter(may_name, capital - plain))
 
 
 def _same_day(one: str, other: str) -> bool:

@@ -88,7 +88,8 @@ def _held(text: str, cited: Sequence[Item], material: Material, names: Collectio
     backing = {source: (part, *filed_under(material.passages[source])) for source, part in read.items()}
     if not backing or unsupported(text, [part for parts in backing.values() for part in parts], names):
         return None
-    if misstated(text, list(read.values())):
+    filed = {part for source in read for part in filed_under(material.passages[source])}
+    if misstated(text, list(read.values()), filed):
         return None
     terms = set(ordered_terms(text))
     # What has no word in common with the sentence is cited for show.

@@ -10,8 +10,9 @@ _CAPITALIZED = re.compile(r"(?<![\w@/.\-])[^\W\d_a-z][\w'’\-]{0,40}")  # noqa:
 _AFTER_END = re.compile(r"[.!?:;\"“(\[>*#|\-–•\n]\s*\Z")  # noqa: RUF001 - as typed
 _COMMON_STARTS = frozenset(
     """
-    actually alright also anyway apparently basically certainly currently finally first further hello hey hi
-    however indeed instead later like maybe meanwhile monday tuesday wednesday thursday friday saturday sunday
+    according actually additionally alright also anyway apparently basically besides certainly consequently
+    currently finally first further furthermore hello hey hi however indeed instead later like maybe meanwhile
+    moreover nevertheless monday tuesday wednesday thursday friday saturday sunday
     january february march april june july august september october november december mr mrs ms dr next no
     now oh ok okay perhaps please second so sometimes sorry still sure thank thanks then therefore third
     today tomorrow well what yeah yep yes yesterday error warning note todo decision info debug fixed added
@@ -30,7 +31,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
     words = [
         (match.start(), match.start() + len(_without_possessive(match[0])), match[0])
         for match in _CAPITALIZED.finditer(text)
-        if match[0][0].isupper() and _may_name(match[0])
+        if match[0][0].isupper() and may_name(match[0])
     ]
     inside = {_without_possessive(word) for start, _, word in words if not _starts_sentence(text, start)}
     run: list[tuple[int, int]] = []
@@ -50,7 +51,8 @@ def _without_possessive(word: str) -> str:
     return word.removesuffix("'s").removesuffix("’s").rstrip("'’-")  # noqa: RUF001 - as typed
 
 
-def _may_name(word: str) -> bool:
+def may_name(word: str) -> bool:
+    """Whether a capitalized word may be a name; a word that only opens sentences is none: "Therefore"."""
     folded = _without_possessive(word).casefold()
     return len(folded) > 1 and folded not in _NO_NAMES and "'" not in folded[:2]
 
