@@ -116,7 +116,7 @@ def advice_on(status: int) -> str:
 
 
 def _prepare(url: str) -> tuple[Any, str | None]:
-    # A server without upstreams over HTTP does without this library's 10 MB.
+    # A server without upstreams over HTTP does without this library's 8 MB.
     import aiohttp  # noqa: PLC0415
 
     certificates: ssl.SSLContext = httpx2.create_ssl_context()
@@ -160,19 +160,25 @@ def _target(response: "aiohttp.ClientResponse", verb: str) -> "URL | None":
 
 
 def _why(error: Exception) -> str:
+    """What keeps us from reaching it, and what to do."""
     import aiohttp  # noqa: PLC0415  # It is there by now.
 
     match error:
+        case aiohttp.ClientProxyConnectionError():
+            return "the proxy does not answer. Correct it in the environment, or name the host in NO_PROXY."
         case aiohttp.ClientConnectorDNSError():
-            return "no host has that name"
+            return "no host has that name. Correct its URL in the upstreams file."
         case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not to be trusted"
+            return (
+                "its certificate is not to be trusted. Name the file of whoever signed it in SSL_CERT_FILE."
+            )
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            return "nobody listens there"
+            why = "nobody listens there"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=int() as number)):
-            return os.strerror(number)
+            why = os.strerror(number)
         case _:
-            return f"it does not answer within {CONNECT_TIMEOUT_S:g} seconds"
+            why = f"it does not answer within {CONNECT_TIMEOUT_S:g} seconds"
+    return f"{why}. Start it, or correct its URL in the upstreams file."
 
 
 @contextmanager
@@ -182,9 +188,7 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise NotSent(
-            f"It cannot be reached: {_why(error)}. Start it, or correct its URL in the upstreams file."
-        ) from error
+        raise NotSent(f"It cannot be reached: {_why(error)}") from error
     except aiohttp.InvalidURL as error:
         raise UpstreamUnavailable('Its "url" is not one. Correct it in the upstreams file.') from error
     except TimeoutError as error:
