@@ -98,6 +98,27 @@ def test_a_scope_that_fits_is_told_whole_and_in_order() -> None:
     assert not draft.truncated
 
 
+def test_where_all_fits_short_sentences_are_told_too() -> None:
+    texts = ["Why did Porto win over Lisbon after all?", "Because rent is lower there.", "Rent and,"]
+    draft = summarize([passage(text, n) for n, text in enumerate(texts)], max_tokens=200)
+    assert [sentence.text for sentence in draft.sentences] == texts[:2]
+    assert not draft.truncated
+
+
+def test_a_record_beside_an_answer_is_no_part_of_it() -> None:
+    logged = "10:02 INFO the import is tried once more\n10:03 ERROR the database refused the connection"
+    draft = summarize(
+        [
+            passage("The office moved from Lisbon to Porto in spring.", 0),
+            passage(logged, 1, kind=Kind.LOG),
+            passage("Porto has the lower rents of the two towns.", 2),
+        ],
+        max_tokens=200,
+        query="Porto",
+    )
+    assert {each for sentence in draft.sentences for each in sentence.sources} == {"capture-0", "capture-2"}
+
+
 def test_sentences_are_told_in_the_order_of_their_captures() -> None:
     draft = summarize(passages(small_talk(200)), max_tokens=200)
     numbers = [int(sentence.sources[0].removeprefix("capture-")) for sentence in draft.sentences]

@@ -67,15 +67,18 @@ class Candidate:
         return self.marked or self.kind in (Kind.LOG, Kind.CODE, Kind.LINK)
 
     @property
+    def whole(self) -> bool:
+        """Whether it ends where its thought does; an item of a list may go on in the next one."""
+        breaks_off = self.text.endswith((",", "(")) or (
+            self.text[-1].isalpha() and not LINKING_WORDS.isdisjoint(self.words[-1:])
+        )
+        return bool(self.content) and (self.terse or not breaks_off)
+
+    @property
     def telling(self) -> bool:
         """Whether it stands on its own."""
-        if self.terse:
-            return bool(self.content)
-        if self.text.endswith((",", "(")) or (
-            self.text[-1].isalpha() and not LINKING_WORDS.isdisjoint(self.words[-1:])
-        ):
-            # An item of a list whose sentence goes on in the next one.
-            return False
+        if self.terse or not self.whole:
+            return self.whole
         return len(self.content) >= CONTENT_WORDS_MIN and (
             len(self.words) >= WORDS_MIN or len(self.content) > len(self.words)
         )

@@ -51,6 +51,13 @@ class Budget:
         self.tokens_left -= estimate_tokens(text)
         self.bytes_left -= byte_length(text) + 1
 
+    def takes(self, text: str) -> bool:
+        """Whether the text fits; where it does, it is taken."""
+        if not self.fits(text):
+            return False
+        self.take(text)
+        return True
+
     def reserve(self, share: float) -> "Budget":
         """A part of what is left, taken out of it until it is given back."""
         part = Budget(int(self.tokens_left * share))
@@ -131,8 +138,7 @@ def choose_marked_first(
     if kept:
         reserved = budget.reserve(_KEPT_SHARE)
         for one in kept:
-            if reserved.fits(one.text):
-                reserved.take(one.text)
+            if reserved.takes(one.text):
                 told |= one.concepts
                 chosen.append(one)
         budget.give_back(reserved)

@@ -66,8 +66,13 @@ def summarize(
             return _draft(*_answer(telling, len(passages), scores, budget), max_tokens)
         if _asked(query):
             return Draft(sentences=(), truncated=False)
-    overview = _overview(telling, len(passages), budget, goal=_asked(goal), before=before)
-    return _draft(*overview, max_tokens)
+    chosen, left_out = _overview(telling, len(passages), budget, goal=_asked(goal), before=before)
+    if not left_out:
+        # There is room to spare, so what is too short to be worth choosing may be told as well.
+        told = {one.order for one in chosen}
+        short = [one for one in candidates if one.whole and one.order not in told]
+        chosen += [one for one in short if budget.takes(one.text)]
+    return _draft(chosen, left_out, max_tokens)
 
 
 def summarize_nodes(

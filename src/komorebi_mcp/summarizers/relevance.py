@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from math import log
 
+from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.text.terms import ordered_terms
@@ -16,6 +17,8 @@ _FADING = 0.6
 _SPEAKER_GAIN = 3.0
 """So many times more count the words of whom the query names."""
 _SESSION_GAP_MAX = timedelta(minutes=10)
+_RECORDS = frozenset({Kind.LOG, Kind.CODE, Kind.LINK, Kind.TOOL_RESULT})
+"""What was written by no one who heard what stands beside it."""
 _SHARE_MIN = 0.1
 """Of the best score; less is the echo of an answer far away."""
 
@@ -54,8 +57,10 @@ def _named(passages: Sequence[Passage], asked: set[str]) -> dict[str, set[str]]:
 
 
 def _goes_on(before: Passage, after: Passage) -> bool:
-    """Whether both belong to one session, such as two turns of a talk."""
-    return before is after or (
+    """Whether both belong to one session, such as two turns of a talk; records belong to none."""
+    if before is after:
+        return True
+    return _RECORDS.isdisjoint((before.kind, after.kind)) and (
         before.title == after.title or abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX
     )
 
