@@ -63,7 +63,7 @@ async def connected(
 async def test_everything_on_offer_is_listed_and_used(
     tmp_path: Path, mode: Any, theirs: Era, transport: str
 ) -> None:
-    with anyio.fail_after(WAIT_S), upstream(theirs, transport) as entry:
+    with upstream(theirs, transport) as entry, anyio.fail_after(WAIT_S):
         async with connected(tmp_path, entry, mode) as client:
             tools = {tool.name for tool in (await client.list_tools()).tools}
             prompts = {prompt.name for prompt in (await client.list_prompts()).prompts}
@@ -110,7 +110,7 @@ async def test_questions_of_an_upstream_reach_the_client_that_called(
         "sampling_callback": sample,
         "list_roots_callback": roots,
     }
-    with anyio.fail_after(WAIT_S), upstream(theirs, transport) as entry:
+    with upstream(theirs, transport) as entry, anyio.fail_after(WAIT_S):
         async with connected(tmp_path, entry, mode, **callbacks) as client:
             answers = {
                 kind: json.loads(text_of(await client.call_tool("up__consult", {"of": kind})))
@@ -133,7 +133,7 @@ async def test_an_upstream_may_have_the_user_visit_a_url(
         asked.append(params)
         return ElicitResult(action="accept")
 
-    with anyio.fail_after(WAIT_S), upstream(theirs, transport) as entry:
+    with upstream(theirs, transport) as entry, anyio.fail_after(WAIT_S):
         async with connected(tmp_path, entry, mode, elicitation_callback=visit) as client:
             answer = json.loads(text_of(await client.call_tool("up__consult", {"of": "visit"})))
     assert answer["action"] == "accept"
@@ -153,7 +153,7 @@ async def test_an_upstream_that_wants_a_url_visited_first_is_called_again_once_i
         asked.append(params.url)
         return ElicitResult(action="accept")
 
-    with anyio.fail_after(WAIT_S), upstream(Era.HANDSHAKE, transport) as entry:
+    with upstream(Era.HANDSHAKE, transport) as entry, anyio.fail_after(WAIT_S):
         async with connected(tmp_path, entry, mode, elicitation_callback=visit) as client:
             if mode == "legacy":
                 # Its era has an error for it, which passes as it is.
@@ -181,7 +181,7 @@ async def test_log_messages_and_progress_reach_the_client_ahead_of_the_result(
     async def step(progress: float, total: float | None, message: str | None) -> None:
         steps.append(progress)
 
-    with anyio.fail_after(WAIT_S), upstream(theirs, transport) as entry:
+    with upstream(theirs, transport) as entry, anyio.fail_after(WAIT_S):
         async with connected(tmp_path, entry, mode, logging_callback=note) as client:
             await client.call_tool("up__test_tool_with_logging", meta=_wanting_logs(mode))
             while len(logged) < 3:
@@ -206,7 +206,7 @@ async def test_a_change_of_a_followed_resource_is_told(
         if getattr(message, "method", "") == "notifications/resources/updated":
             told.set()
 
-    with anyio.fail_after(WAIT_S), upstream(theirs, transport) as entry:
+    with upstream(theirs, transport) as entry, anyio.fail_after(WAIT_S):
         async with connected(tmp_path, entry, mode, message_handler=note) as client:
             if mode == "legacy":
                 await client.subscribe_resource(uri)
