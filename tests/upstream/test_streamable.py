@@ -17,6 +17,8 @@ from komorebi_mcp.upstream.allowance import NOTIFICATIONS_AT_ONCE
 from komorebi_mcp.upstream.streamable import over_http
 from komorebi_mcp.upstream.wire import Ears, Ended, NotSent, Refused, SessionExpired, Wire
 
+pytestmark = pytest.mark.process
+
 HANDSHAKE = {"mcp-protocol-version": "2025-11-25"}
 MODERN = {"mcp-protocol-version": "2026-07-28"}
 
