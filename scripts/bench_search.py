@@ -26,6 +26,8 @@ from sqlalchemy import Engine, make_url, update
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Enrichment, Kind, Status
 from komorebi_mcp.domain.clock import utc_now
+from komorebi_mcp.semantic.meaning import Meaning
+from komorebi_mcp.services.embed import Embed
 from komorebi_mcp.services.find import Find
 from komorebi_mcp.storage import index, intake, postgres, scopes, sqlite
 from komorebi_mcp.storage.cursors import CursorSigner
@@ -195,26 +197,43 @@ class Took(NamedTuple):
     hits: int
 
 
-async def ask(store: Store, asked: Asked) -> Took:
+async def ask(find: Find, asked: Asked) -> Took:
     began_s, computed_s = time.perf_counter(), time.process_time()
-    found = await Find(store).search(OWNER, asked.query, asked.where)
+    found = await find.search(OWNER, asked.query, asked.where)
     return Took(
         (time.perf_counter() - began_s) * 1e3, (time.process_time() - computed_s) * 1e3, len(found.hits)
     )
 
 
-async def measure(url: str, size: int, *, per_class: int, seed: int) -> dict[str, list[Took]]:
+async def measure(
+    url: str, size: int, *, per_class: int, seed: int, meaning: Meaning | None
+) -> dict[str, list[Took]]:
     every = list(searches(size, per_class=per_class, seed=seed))
     random.Random(seed).shuffle(every)  # noqa: S311 - repeatable on purpose, secret to nobody.
     took: dict[str, list[Took]] = {sort: [] for sort, _, _ in searches(size, per_class=1, seed=seed)}
     async with open_store(url) as store:
+        if meaning is not None:
+            await _read(store, meaning)
+        find = Find(store, read=meaning.read if meaning else None)
         # As a server does once it is open.
         gc.freeze()
-        for asked in every[:5]:
-            await ask(store, asked)
+        first = [await ask(find, asked) for asked in every[:5]]
+        print(f"the first search took {first[0].wall_ms:.0f} ms", file=sys.stderr)
         for asked in every:
-            took[asked.sort].append(await ask(store, asked))
+            took[asked.sort].append(await ask(find, asked))
     return took
+
+
+async def _read(store: Store, meaning: Meaning) -> None:
+    """Has the model read all that it has not read yet."""
+    await meaning.load()
+    if meaning.failure:
+        sys.exit(meaning.failure)
+    embed = Embed(store, meaning)
+    began_s = time.perf_counter()
+    while await embed.step():
+        pass
+    print(f"the model read the captures in {time.perf_counter() - began_s:.0f} s", file=sys.stderr)
 
 
 def _cut(values: Sequence[float], percent: int) -> float:
@@ -243,6 +262,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=40, help="searches of each class without filter")
     parser.add_argument("--database", help="a URL; left filled, and used as it is where it has captures")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--model", help="a static embedding model, to search by meaning as well")
     options = parser.parse_args()
     out = Console(highlight=False, width=100)
     with tempfile.TemporaryDirectory(prefix="komorebi-bench-") as folder:
@@ -255,7 +275,14 @@ def main() -> None:
             index_ms = fill(url, options.size, seed=options.seed, progress=progress)
             print(file=sys.stderr)
             out.print(f"{options.size:,} captures stored; the index took {index_ms:.2f} ms of each")
-        asked = partial(measure, url, options.size, per_class=options.per_class, seed=options.seed)
+        asked = partial(
+            measure,
+            url,
+            options.size,
+            per_class=options.per_class,
+            seed=options.seed,
+            meaning=Meaning(options.model) if options.model else None,
+        )
         report(anyio.run(asked), out)
 
 

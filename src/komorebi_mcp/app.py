@@ -16,12 +16,14 @@ from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.clock import Clock, utc_now
+from komorebi_mcp.semantic.meaning import Meaning
 from komorebi_mcp.services.access import Access
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.complete import Complete
 from komorebi_mcp.services.door import Door
+from komorebi_mcp.services.embed import Embed
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Events
 from komorebi_mcp.services.exchange import Exchange
@@ -59,6 +61,8 @@ class App:
     watch: Watch
     capture: CaptureService
     find: Find
+    meaning: Meaning | None
+    """None where no model is wanted."""
     complete: Complete
     organize: Organize
     summarize: Summarize
@@ -105,11 +109,18 @@ async def open_app(
         allowance = Allowance(settings.model_calls, clock)
         rewriting = Rewriting(store, writer, allowance) if writer else None
         compact = Compact(store, rewriting=rewriting)
+        meaning = Meaning(settings.semantic_model) if settings.semantic_model else None
+        embed = Embed(store, meaning) if meaning else None
+
+        async def keep_up() -> bool:
+            """A small step of what follows enrichment."""
+            return (embed is not None and await embed.step()) or await compact.step()
+
         worker = Worker(
             store,
-            enrich,
+            partial(enrich, read=meaning.read_now) if meaning else enrich,
             clock=clock,
-            compact=compact.step,
+            compact=keep_up,
             compact_apart=rewriting is not None,
         )
 
@@ -126,6 +137,9 @@ async def open_app(
 
         async def enrich_when_told() -> None:
             await enriching.wait()
+            if meaning is not None:
+                # Ahead of enrichment, which then reads with it what it has in hand anyway.
+                await meaning.load()
             await lead(store, worker, clock=clock)
 
         watch = Watch(store, announce=events.publish)
@@ -160,7 +174,8 @@ async def open_app(
             events=events,
             watch=watch,
             capture=capture,
-            find=Find(store, clock=clock, zone=zone),
+            find=Find(store, clock=clock, zone=zone, read=meaning.read if meaning else None),
+            meaning=meaning,
             complete=Complete(store),
             organize=Organize(store, secrets=settings.secrets),
             summarize=summarize,

@@ -87,6 +87,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Calls of the endpoint in an hour of background work; what is beyond is told verbatim.",
     )
+    semantic_model: str = Field(
+        default="",
+        description=(
+            "A static embedding model, with which search finds what says the same in other words: a folder, "
+            "or a name in the Hugging Face cache. It is never downloaded. Needs the extra semantic."
+        ),
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="WARNING", description="The least severe log lines written to stderr."
     )

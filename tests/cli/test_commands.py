@@ -18,6 +18,7 @@ from komorebi_mcp.cli.main import run
 from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.settings import Settings
 from support.logs import log_plainly
+from support.models import make_model
 
 pytestmark = pytest.mark.slow
 
@@ -233,6 +234,33 @@ def test_doctor_finds_a_fresh_home_well(komorebi: Komorebi) -> None:
     assert komorebi("doctor").out.endswith("All is well.\n")
     found = komorebi("doctor", "--json").json
     assert (found["ok"], found["database"]["dialect"], found["backlog"]["waiting"]) == (True, "sqlite", 0)
+
+
+def test_doctor_says_whether_search_by_meaning_is_on_and_how_far_it_got(
+    komorebi: Komorebi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> str:
+        [line] = [line for line in komorebi("doctor").out.splitlines() if "search by meaning" in line]
+        return re.split(r"\s{2,}", line.strip())[1]
+
+    assert told() == "off"
+    assert komorebi("doctor", "--json").json["semantic"] is None
+    monkeypatch.setenv("KOMOREBI_SEMANTIC_MODEL", str(make_model(tmp_path / "tiny")))
+    komorebi("import", str(_one_row(tmp_path)), "--wait")
+    assert re.fullmatch(r"on, tiny:[0-9a-f]{8}, has read 1 of 1 capture", told())
+    assert komorebi("search", "car", "--json").json["hits"][0]["title"] == "A vehicle."
+    monkeypatch.setenv("KOMOREBI_SEMANTIC_MODEL", str(tmp_path))
+    assert told() == "on, but the model cannot be loaded"
+    ended = komorebi("doctor")
+    assert ended.status == 1
+    assert "KOMOREBI_SEMANTIC_MODEL: It cannot be read: Could not find expected model files" in ended.out
+    assert ended.out.rstrip().endswith("Search works without it.")
+
+
+def _one_row(folder: Path) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text(json.dumps({"content": "A vehicle."}))
+    return path
 
 
 def test_doctor_keeps_names_and_values_apart(komorebi: Komorebi) -> None:

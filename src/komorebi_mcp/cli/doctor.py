@@ -16,6 +16,7 @@ from komorebi_mcp.cli.session import FAILED, ready_settings
 from komorebi_mcp.cli.show import as_json, console, counted, line, moment
 from komorebi_mcp.domain.jobs import Backlog
 from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.vectors import Coverage
 from komorebi_mcp.errors import KomorebiError
 from komorebi_mcp.settings import Settings, environment
 from komorebi_mcp.storage.migrate import HEAD
@@ -37,6 +38,15 @@ class Database(Model):
     """None when it could not be opened."""
 
 
+class Semantic(Model):
+    """How search by meaning is doing."""
+
+    model: str | None
+    """None where it could not be loaded."""
+    failure: str | None
+    coverage: Coverage | None
+
+
 class Diagnosis(Model):
     """Everything doctor knows."""
 
@@ -45,6 +55,8 @@ class Diagnosis(Model):
     settings: Mapping[str, Any]
     database: Database
     backlog: Backlog | None
+    semantic: Semantic | None
+    """None where no model is wanted, or the database could not be opened."""
     upstreams: tuple[UpstreamStatus, ...]
     problems: tuple[str, ...]
     """In sentences; empty when all is well."""
@@ -81,15 +93,19 @@ async def _diagnose(settings: Settings) -> Diagnosis:
     problems: list[str] = []
     dialect: str | None = None
     backlog: Backlog | None = None
+    semantic: Semantic | None = None
     upstreams: tuple[UpstreamStatus, ...] = ()
     try:
         async with open_app(settings, works=False) as app:
             dialect = app.store.dialect
             async with app.store.work() as queue:
                 backlog = await queue.backlog()
+            semantic = await _semantic(app)
             upstreams = await _upstreams(app)
     except* KomorebiError as group:
         problems += [str(error) for error in _leaves(group)]
+    if semantic is not None and semantic.failure:
+        problems.append(f"KOMOREBI_SEMANTIC_MODEL: {semantic.failure} Search works without it.")
     problems += _problems(settings, backlog, upstreams)
     return Diagnosis(
         ok=not problems,
@@ -104,9 +120,21 @@ async def _diagnose(settings: Settings) -> Diagnosis:
             schema_version=HEAD if dialect else None,
         ),
         backlog=backlog,
+        semantic=semantic,
         upstreams=upstreams,
         problems=tuple(problems),
     )
+
+
+async def _semantic(app: App) -> Semantic | None:
+    if app.meaning is None:
+        return None
+    await app.meaning.load()
+    model, coverage = app.meaning.model, None
+    if model is not None:
+        async with app.store.look() as queue:
+            coverage = await queue.coverage(model)
+    return Semantic(model=model, failure=app.meaning.failure, coverage=coverage)
 
 
 async def _upstreams(app: App) -> tuple[UpstreamStatus, ...]:
@@ -177,6 +205,7 @@ def _tell(diagnosis: Diagnosis) -> None:
     if diagnosis.backlog is not None:
         waiting = f"{diagnosis.backlog.waiting:,} waiting{_since(diagnosis.backlog.oldest_waiting_at)}"
         entry("inbox", f"{waiting}, {diagnosis.backlog.set_aside:,} set aside")
+    entry("search by meaning", _by_meaning(diagnosis.semantic))
     if diagnosis.upstreams:
         line(out, ("upstreams", "bold"))
     for status in diagnosis.upstreams:
@@ -187,6 +216,15 @@ def _tell(diagnosis: Diagnosis) -> None:
         line(out, ("problem  ", "bold red"), problem)
     if diagnosis.ok:
         line(out, ("All is well.", "green"))
+
+
+def _by_meaning(semantic: Semantic | None) -> str:
+    if semantic is None:
+        return "off"
+    if semantic.coverage is None:
+        return "on, but the model cannot be loaded"
+    read, indexed = semantic.coverage.read, semantic.coverage.indexed
+    return f"on, {semantic.model}, has read {read:,} of {counted(indexed, 'capture')}"
 
 
 def _leaves(group: BaseExceptionGroup[KomorebiError]) -> Iterator[KomorebiError]:

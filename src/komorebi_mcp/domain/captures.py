@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from komorebi_mcp.domain.model import Model
+from komorebi_mcp.domain.vectors import Vector
 
 CONTENT_BYTES_MAX = 1_048_576
 """The largest content of one capture, in UTF-8 bytes."""
@@ -260,3 +261,5 @@ class Enrichment(Model):
     """The content says when something happens."""
     signature: bytes | None = None
     """Tells how alike contents are, by `text.likeness`; None where the content has too few words."""
+    vector: Vector | None = None
+    """What the content means to a model; None where there is no model."""

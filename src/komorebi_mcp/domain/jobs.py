@@ -20,6 +20,18 @@ class Job(Model):
     """1 the first time."""
 
 
+class Unread(Model):
+    """A capture whose meaning a model has not read yet."""
+
+    owner: str
+    seq: int
+    """Its arrival number."""
+    fingerprint: str
+    """Of its content: another one says that it changed meanwhile."""
+    content: str
+    """The content, or as much as the model would read of it."""
+
+
 class Backlog(Model):
     """How much work waits."""
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import Page
+from komorebi_mcp.domain.vectors import Vector
 
 
 class SearchQuery(Model):
@@ -19,6 +20,8 @@ class SearchQuery(Model):
     """Captures that tell a time are wanted before others."""
     span: tuple[datetime, datetime] | None = None
     """Captures from this stretch of time, its end excluded, are wanted before others."""
+    meaning: Vector | None = None
+    """Captures that mean the same are wanted, whatever their words; None where there is no model."""
 
 
 class Hit(Model):

@@ -1,6 +1,6 @@
 """Find: list, search and read captures."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, tzinfo
 
 from komorebi_mcp.domain.captures import (
@@ -16,6 +16,7 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, Related, SearchQuery
+from komorebi_mcp.domain.vectors import Vector
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.storage.transaction import Transaction
@@ -72,11 +73,19 @@ def _utc() -> tzinfo:
 class Find:
     """Reads only."""
 
-    def __init__(self, store: Store, *, clock: Clock = utc_now, zone: Callable[[], tzinfo] = _utc) -> None:
-        """`zone` is whose days the time words of a query mean."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock = utc_now,
+        zone: Callable[[], tzinfo] = _utc,
+        read: Callable[[str], Awaitable[Vector | None]] | None = None,
+    ) -> None:
+        """`zone` is whose days the time words of a query mean; `read` says what it means to a model."""
         self._store = store
         self._clock = clock
         self._zone = zone
+        self._read = read
 
     async def page(
         self,
@@ -117,7 +126,8 @@ class Find:
                 f"The query is over {QUERY_CHARS_MAX:,} characters. Search for its main words instead."
             )
         span = time_span(query, now=self._clock(), zone=self._zone())
-        parsed = parse_query(query).model_copy(update={"span": span})
+        meaning = await self._read(query) if self._read else None
+        parsed = parse_query(query).model_copy(update={"span": span, "meaning": meaning})
         async with self._store.read(owner) as transaction:
             page = await transaction.captures.search(parsed, where, limit=limit, cursor=cursor)
             fitting = len(page.items) if max_tokens is None else _how_many_fit(page.items, max_tokens)

@@ -19,10 +19,11 @@ from komorebi_mcp.domain.captures import (
     PassageSize,
     Receipt,
 )
-from komorebi_mcp.domain.jobs import Job
+from komorebi_mcp.domain.jobs import Job, Unread
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import HitPage, SearchQuery
-from komorebi_mcp.storage import changes, findings, intake, near, search
+from komorebi_mcp.domain.vectors import Vector
+from komorebi_mcp.storage import changes, findings, intake, near, search, vectors
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
 from komorebi_mcp.storage.hydrate import OVERVIEW, TEXT, WHOLE, WITH_PROJECT, overviews, texts, whole
@@ -114,6 +115,10 @@ class CaptureRepository:
         return await self._session.run(
             lambda connection: search.find(self._bind(connection), query, where, limit=limit, cursor=cursor)
         )
+
+    async def keep_vectors(self, found: Sequence[tuple[Unread, Vector]]) -> None:
+        """Keeps vectors in place of other models', but for captures that changed since they were read."""
+        await self._session.run(lambda connection: vectors.replace(self._bind(connection), found))
 
     async def walk(self, where: CaptureFilter, *, batch: int = 500) -> AsyncIterator[Capture]:
         """All that fit, copies included, in the order of their arrival, read `batch` at a time."""

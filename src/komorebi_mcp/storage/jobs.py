@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Update, bindparam, func, select, update
 
 from komorebi_mcp.domain.clock import Clock
-from komorebi_mcp.domain.jobs import Backlog, Job
+from komorebi_mcp.domain.jobs import Backlog, Job, Unread
 from komorebi_mcp.domain.nodes import Waiting
+from komorebi_mcp.domain.vectors import Coverage
+from komorebi_mcp.storage import vectors
 from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
 from komorebi_mcp.storage.leaves import DUE, PROCESSED
 from komorebi_mcp.storage.sessions import Session
@@ -84,6 +86,16 @@ class JobQueue:
     async def lagging(self, *, limit: int) -> list[Waiting]:
         """Projects whose pyramid is due, in no order that means anything."""
         return await self._session.run(lambda connection: _lagging(connection, limit))
+
+    async def unread(self, model: str, *, behind: int, limit: int) -> tuple[list[Unread], int]:
+        """Enriched captures that the model has made no vector of, and how far was looked: see `vectors`."""
+        return await self._session.run(
+            lambda connection: vectors.unread(connection, model, behind=behind, limit=limit)
+        )
+
+    async def coverage(self, model: str) -> Coverage:
+        """How many captures the model has made a vector of."""
+        return await self._session.run(lambda connection: vectors.coverage(connection, model))
 
     async def backlog(self) -> Backlog:
         """How much work there is, that under lease included."""

@@ -14,10 +14,10 @@ from komorebi_mcp.storage.failures import storage_errors
 from komorebi_mcp.storage.locks import try_lock
 from komorebi_mcp.storage.postgres import MIGRATION_LOCK
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. Kept here so that Alembic, slow to import, is imported only when needed."""
 
-KNOWN = frozenset({"0001"})
+KNOWN = frozenset({"0001", "0002"})
 TRIGGERS = frozenset({"capture_index_added", "capture_index_changed", "capture_index_removed"})
 LOCK_TIMEOUT_S = 30.0
 

@@ -36,6 +36,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.storage.cursors import CursorSigner
+from komorebi_mcp.storage.memory import Memory
 from komorebi_mcp.storage.prepared import Prepared
 
 IN_MAX = 10_000
@@ -63,6 +64,7 @@ class Rows:
         cursors: CursorSigner,
         *,
         driver: sqlite3.Connection | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`driver` is the connection below `connection`, where one thread has it to itself."""
         self.connection = connection
@@ -70,6 +72,7 @@ class Rows:
         self.owner = owner
         self.clock = clock
         self.cursors = cursors
+        self.memory = memory or Memory()
 
     def mine(self, *tables: FromClause) -> ColumnElement[bool]:
         """The condition that rows of all `tables` belong to the owner."""
@@ -162,7 +165,8 @@ def any_number(dialect: str, column: Column[Any] | ColumnElement[Any], name: str
     """
     if dialect == "postgresql":
         return column == func.any(bindparam(name, type_=ARRAY(BigInteger)))
-    return column.in_(select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value))
+    listed = func.json_each(bindparam(name, type_=Text)).table_valued("value", name="listed")
+    return column.in_(select(listed.c.value))
 
 
 def numbers(rows: Rows, values: Iterable[int]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import log1p
+from types import MappingProxyType
 from typing import NamedTuple
 
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION, Match, Wanted
@@ -46,6 +47,8 @@ REPEATS_COST = 1.0
 """For a capture that says almost what a better one says."""
 REPEATS_SEEN = 100
 """Of so many of the best it is looked at."""
+MEANING_WEIGHT = 0.2
+"""The cosine between what the query means and what the capture means, where a model has read both."""
 LENGTH_BONUS = 0.08
 """Times the logarithm of a capture's length, up to `LENGTH_BONUS_MAX`: a nod answers nothing."""
 LENGTH_BONUS_MAX = 4.0
@@ -100,11 +103,22 @@ class Reading:
     """The database's own, for a text too long to be read here."""
 
 
-def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading | Beside]) -> list[Match]:
-    """All `heads`, best first, then newest first. `around` has them and those that arrived near them."""
+def rank(
+    wanted: Wanted,
+    heads: Sequence[Reading],
+    around: Mapping[int, Reading | Beside],
+    close: Mapping[int, float] = MappingProxyType({}),
+) -> list[Match]:
+    """All `heads`, best first, then newest first. `around` has them and those that arrived near them.
+
+    `close` tells of some how near they are in meaning to the query.
+    """
     if not heads:
         return []
     own = [_own(wanted, head) for head in heads]
+    if close and not any(own):
+        # Nothing holds a word of the query, so that only the meaning tells.
+        return sorted((Match(close.get(head.seq, 0.0), head.seq) for head in heads), reverse=True)
     best = max(own) or 1.0
     sessions = _sessions(wanted, heads)
     best_session = max(sessions.values()) or 1.0
@@ -124,6 +138,7 @@ def rank(wanted: Wanted, heads: Sequence[Reading], around: Mapping[int, Reading 
         score += STATES_WEIGHT * (not head.asks)
         score += TELLS_WHEN_WEIGHT * (wanted.asks_when and head.tells_when)
         score += NAMED_WEIGHT * head.named
+        score += MEANING_WEIGHT * close.get(head.seq, 0.0)
         score += SPAN_WEIGHT * (wanted.span is not None and _is_within(head.place.created_at, wanted.span))
         if (question := _question(head, around)) is not None:
             score += ANSWERS_WEIGHT * _bm25(wanted, question.counts, question.length, SATURATION) / best

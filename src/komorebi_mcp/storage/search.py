@@ -5,7 +5,7 @@ own ranking; `ranking` then puts these in order. Captures still waiting for enri
 terms, here, so that an acknowledged capture is found at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nlargest
@@ -66,8 +66,8 @@ class _Asked:
 
 def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cursor: str | None) -> HitPage:
     """A page of hits, best first, then newest first."""
-    # A span moves with the clock; later pages take that of the first.
-    asked = digest(query.model_copy(update={"span": None}), where)
+    # A span moves with the clock; later pages take that of the first. A model may come or go meanwhile.
+    asked = digest(query.model_copy(update={"span": None, "meaning": None}), where)
     place = None
     if cursor is not None:
         score, seq, newest_seq, behind_head, sought, span_s = rows.cursors.open(
@@ -116,10 +116,11 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     place = asked.place
     waiting, indexed, found = _matches(rows, asked)
     head = nlargest(HEAD_MAX, found)
-    heads = _heads(rows, asked, waiting, head)
-    near = _near(asked, head, indexed).difference(heads)
+    meant = _meant(rows, asked)
+    heads = _heads(rows, asked, waiting, head, meant)
+    near = _near(asked, [*head, *(Match(0.0, seq) for seq in meant)], indexed).difference(heads)
     around: dict[int, Reading | Beside] = {**heads, **readings.beside(rows, asked.wanted, near)}
-    ranked = rank(asked.wanted, list(heads.values()), around)
+    ranked = rank(asked.wanted, list(heads.values()), around, _closeness(rows, asked, heads))
     rest = [match for match in ranked if place.before is None or match < place.before]
     if len(rest) > limit:
         return _Shown(rest[:limit], (rest[limit - 1], False), capped=indexed.capped)
@@ -131,21 +132,46 @@ def _tail(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the matches behind the head, in the database's order. Their scores are below the head's."""
     before = asked.place.before
     waiting, indexed, found = _matches(rows, asked)
-    shown_before = _heads(rows, asked, waiting, nlargest(HEAD_MAX, found))
+    shown_before = _heads(rows, asked, waiting, nlargest(HEAD_MAX, found), _meant(rows, asked))
     behind = (m for m in found if (before is None or m < before) and m.seq not in shown_before)
     best = nlargest(limit + 1, behind)
     shown = [Match(-1 - 1 / (1 + max(match.score, 0.0)), match.seq) for match in best[:limit]]
     return _Shown(shown, (best[limit - 1], True) if len(best) > limit else None, capped=indexed.capped)
 
 
+def _meant(rows: Rows, asked: _Asked) -> Iterable[int]:
+    """The captures nearest in meaning to the query, whatever their words."""
+    meaning = asked.query.meaning
+    if meaning is None or asked.query.phrases or asked.query.excluded:
+        return ()
+    found: Iterable[int] = _meanings().closest(rows, meaning, asked.where, newest_seq=asked.place.newest_seq)
+    return found
+
+
+def _closeness(rows: Rows, asked: _Asked, seqs: Collection[int]) -> dict[int, float]:
+    meaning = asked.query.meaning
+    return {} if meaning is None else _meanings().closeness(rows, meaning, seqs)
+
+
+def _meanings() -> Any:
+    from komorebi_mcp.storage import closest  # noqa: PLC0415 - numpy is there where a query has a meaning.
+
+    return closest
+
+
 def _heads(
-    rows: Rows, asked: _Asked, waiting: Mapping[int, Reading], head: Sequence[Match]
+    rows: Rows,
+    asked: _Asked,
+    waiting: Mapping[int, Reading],
+    head: Sequence[Match],
+    meant: Iterable[int],
 ) -> dict[int, Reading]:
     """Readings of the best matches, and of what came right after those that ask: their answers."""
     query, wanted, where = asked.query, asked.wanted, asked.where
     scores = {match.seq: match.score for match in head if match.seq not in waiting}
     heads = readings.indexed(rows, query, wanted, scores)
     heads |= {match.seq: waiting[match.seq] for match in head if match.seq in waiting}
+    heads |= readings.indexed(rows, query, wanted, {seq: 0.0 for seq in meant if seq not in heads})
     if query.phrases or query.excluded:
         # An answer has them or has them not by chance.
         return heads

@@ -22,6 +22,7 @@ from komorebi_mcp.storage import backup, findings, intake, postgres, pyramid, sq
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
 from komorebi_mcp.storage.jobs import JobQueue
+from komorebi_mcp.storage.memory import Memory
 from komorebi_mcp.storage.notices import Notices
 from komorebi_mcp.storage.opening import prepare
 from komorebi_mcp.storage.owned import Rows
@@ -63,6 +64,7 @@ class Store:
         self._header = header
         self._clock = clock
         self._cursors = CursorSigner(key)
+        self._memory = Memory()
         one_file = self.dialect == "sqlite"
         self.leader_lock = sqlite.beside(engine.url, ".leader") if one_file else None
         self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
@@ -171,7 +173,7 @@ class Store:
         return partial(postgres.lock_owner, owner=owner) if self.dialect == "postgresql" else _nothing
 
     def _rows(self, connection: Connection, driver: sqlite3.Connection | None = None, *, owner: str) -> Rows:
-        return Rows(connection, owner, self._clock, self._cursors, driver=driver)
+        return Rows(connection, owner, self._clock, self._cursors, driver=driver, memory=self._memory)
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[JobQueue]:

@@ -150,6 +150,23 @@ capture_index = Table(
     Column("vector", TermVector),
 )
 
+# What a model makes of captures: see `vectors`. It goes with the row of the index, edits included.
+capture_vectors = Table(
+    "capture_vectors",
+    metadata,
+    # Grows with each one that is kept, so that what came since is found.
+    Column("place", RowNumber, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column(
+        "seq", RowNumber, ForeignKey("capture_index.seq", ondelete="CASCADE"), nullable=False, unique=True
+    ),
+    Column("model", Text, nullable=False),
+    # One signed byte a dimension.
+    Column("vector", LargeBinary, nullable=False),
+    Index(None, "owner", "model", "place"),
+    sqlite_autoincrement=True,
+)
+
 summaries = Table(
     "summaries",
     metadata,
@@ -306,6 +323,7 @@ OWNED = frozenset(
         capture_tags,
         entities,
         capture_index,
+        capture_vectors,
         summaries,
         summary_sources,
         summary_children,

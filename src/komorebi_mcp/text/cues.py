@@ -43,9 +43,14 @@ def asks(content: str) -> bool:
 def tells_when(content: str) -> bool:
     """Whether the text says when something happens. A stamp at its start says only when it was written."""
     read = content[:_READ_CHARS]
-    stamp = _STAMP.match(read)
-    start = stamp.end() if stamp else 0
+    start = stamp_end(read)
     return _WHEN.search(read, start) is not None or DATE.search(read, start) is not None
+
+
+def stamp_end(content: str) -> int:
+    """Where the stamp ends that says when the text was written; 0 where it begins with none."""
+    stamp = _STAMP.match(content)
+    return stamp.end() if stamp else 0
 
 
 def asks_when(query: str) -> bool:
