@@ -69,6 +69,36 @@ async def test_a_match_in_a_talk_about_the_query_comes_before_one_out_of_the_blu
         assert found.index(ids[-3]) < found.index(ids[-1])
 
 
+async def test_words_said_near_a_capture_count_less_the_more_is_said_in_between(store_url: str) -> None:
+    def talk(project: str, between: str) -> list[CaptureCreate]:
+        texts = ("The greenhouse needs a heater.", between, "Take the blue one instead.")
+        return [CaptureCreate(content=text, project=project) for text in texts]
+
+    at_once, later = talk("a", "Indeed."), talk("b", f"Indeed, {' '.join(f'word{n}' for n in range(90))}.")
+    async with open_store(store_url) as store:
+        *_, at_once_id, _, _, later_id = await _store_of(store, *FILLER, *at_once, *later)
+        found = await _found(store, "greenhouse heater blue")
+        assert found.index(at_once_id) < found.index(later_id)
+
+
+async def test_a_match_amid_talk_about_the_query_is_ranked_however_many_match_better_alone(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "HEAD_MAX", 6)
+    talk = [
+        CaptureCreate(content=text, project="hall")
+        for text in (
+            "The socket by the door is loose.",
+            "Then the lamp goes beside the old chair and the red carpet.",
+            "A socket costs little, and the socket by the stairs is no better.",
+        )
+    ]
+    strays = [CaptureCreate(content=f"A lamp, {n}.", project=f"p{n}") for n in range(9)]
+    async with open_store(store_url) as store:
+        ids = await _store_of(store, *FILLER[:15], *talk, *FILLER[15:], *strays)
+        assert ids[16] in (await _found(store, "lamp socket"))[:6]
+
+
 async def test_a_capture_of_another_session_is_no_context(store_url: str) -> None:
     def pair(project: str, *, gap: timedelta) -> tuple[CaptureCreate, CaptureCreate]:
         return (

@@ -94,7 +94,9 @@ async def test_what_shares_no_word_is_found_by_what_it_means_the_nearest_first(s
 
 async def test_meaning_lifts_what_matches_and_hides_nothing_that_does(store_url: str) -> None:
     async with open_store(store_url) as store:
-        yard, brakes, pudding, nothing = await _add(store, *MEANINGS)
+        # Each in a project of its own: what is said nearby lifts captures as well.
+        apart = [CaptureCreate(content=text, project=f"p{n}") for n, text in enumerate(MEANINGS)]
+        yard, brakes, pudding, nothing = await _add(store, *apart)
         by_words = await _found(store, "pudding everybody thing", direction=None)
         assert set(by_words) == {pudding, nothing}
         found = await _found(store, "pudding everybody thing")

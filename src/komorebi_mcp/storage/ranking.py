@@ -8,7 +8,7 @@ Zaragoza, 2009). Nothing here knows a database: both give the same order for the
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import log1p
+from math import exp, log1p
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,30 +16,29 @@ from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION
 from komorebi_mcp.text.likeness import LIKE_MIN, bands, similarity
 
 # Fitted on half of a set of chats and meetings with questions about them, and checked on the other half.
-AROUND_WEIGHT = 0.4
-"""The words of the captures before and after, against the capture's own."""
-AROUND_SATURATION = 1.2
-AFTER_WEIGHT = 0.5
-"""What follows against what goes before: an answer stands behind its question."""
-FURTHER_WEIGHT = 0.85
-"""The second neighbour against the first."""
-NEIGHBOURS = 2
-"""How many captures on either side count."""
-REACH = 2
-"""How far they are looked for, in arrival numbers. More reaches past other projects' captures, and costs."""
+NEARBY_WEIGHT = 0.6
+"""A word said right before or after a capture, against one in it."""
+FADES_OVER = 38.0
+"""Terms of talk in between that leave a third of that weight."""
+REACH = 6
+"""How far is looked to either side, in arrival numbers. More costs, and what is said there has faded."""
+UNREAD_LENGTH = 10.0
+"""Terms that a capture in between takes which holds no word of the query and therefore is not read."""
+NEARBY_MIN = 0.15
+"""A word that is said further away than this leaves of it does not count as said."""
 
-SESSION_WEIGHT = 0.6
+SESSION_WEIGHT = 0.5
 """The matches of the whole session the capture is from."""
 SESSION_SATURATION = 1.0
-COVER_WEIGHT = 0.6
+COVER_WEIGHT = 0.35
 """How much of the query occurs in the capture or beside it."""
 STATES_WEIGHT = 0.15
 """For a capture that is not itself a question."""
-TELLS_WHEN_WEIGHT = 0.5
+TELLS_WHEN_WEIGHT = 0.45
 """For a capture with a time in it, where the query asks when."""
-NAMED_WEIGHT = 0.7
+NAMED_WEIGHT = 0.5
 """For a capture whose source the query names."""
-ANSWERS_WEIGHT = 0.3
+ANSWERS_WEIGHT = 0.4
 """The words of the capture before, where that is a question."""
 SPAN_WEIGHT = 0.5
 """For a capture from the stretch of time that the query speaks of."""
@@ -49,7 +48,7 @@ REPEATS_SEEN = 100
 """Of so many of the best it is looked at."""
 MEANING_WEIGHT = 0.2
 """The cosine between what the query means and what the capture means, where a model has read both."""
-LENGTH_BONUS = 0.08
+LENGTH_BONUS = 0.12
 """Times the logarithm of a capture's length, up to `LENGTH_BONUS_MAX`: a nod answers nothing."""
 LENGTH_BONUS_MAX = 4.0
 
@@ -115,25 +114,25 @@ def rank(
     """
     if not heads:
         return []
-    own = [_own(wanted, head) for head in heads]
-    if close and not any(own):
+    nearby = [_nearby(head, around) for head in heads]
+    words = [_words(wanted, head, near) for head, near in zip(heads, nearby, strict=True)]
+    if close and not any(words):
         # Nothing holds a word of the query, so that only the meaning tells.
         return sorted((Match(close.get(head.seq, 0.0), head.seq) for head in heads), reverse=True)
-    best = max(own) or 1.0
-    sessions = _sessions(wanted, heads)
+    best = max(words) or 1.0
+    sessions = _sessions(wanted, around.values())
     best_session = max(sessions.values()) or 1.0
     every = sum(wanted.weights.values()) or 1.0
     matches = []
-    for head, words in zip(heads, own, strict=True):
-        near, near_length = _near(head, around)
+    for head, own, near in zip(heads, words, nearby, strict=True):
         covered = sum(
-            wanted.weights[term]
-            for term in wanted.weights
-            if term in head.counts or term in head.meta or term in near
+            weight
+            for term, weight in wanted.weights.items()
+            if term in head.counts or term in head.meta or near.get(term, 0.0) >= NEARBY_MIN
         )
-        score = (words + AROUND_WEIGHT * _bm25(wanted, near, near_length, AROUND_SATURATION)) / best
+        score = own / best
         score += SESSION_WEIGHT * sessions[head.seq] / best_session
-        score += COVER_WEIGHT * (words / best if head.score is not None else covered / every)
+        score += COVER_WEIGHT * (own / best if head.score is not None else covered / every)
         score += LENGTH_BONUS * min(log1p(head.length), LENGTH_BONUS_MAX)
         score += STATES_WEIGHT * (not head.asks)
         score += TELLS_WHEN_WEIGHT * (wanted.asks_when and head.tells_when)
@@ -141,7 +140,7 @@ def rank(
         score += MEANING_WEIGHT * close.get(head.seq, 0.0)
         score += SPAN_WEIGHT * (wanted.span is not None and _is_within(head.place.created_at, wanted.span))
         if (question := _question(head, around)) is not None:
-            score += ANSWERS_WEIGHT * _bm25(wanted, question.counts, question.length, SATURATION) / best
+            score += ANSWERS_WEIGHT * _bm25(wanted, question.counts, question.length) / best
         matches.append(Match(score, head.seq))
     return _with_repeats_behind(sorted(matches, reverse=True), {head.seq: head for head in heads})
 
@@ -173,46 +172,41 @@ def _with_repeats_behind(ranked: Sequence[Match], readings: Mapping[int, Reading
     return sorted(matches, reverse=True)
 
 
-def _own(wanted: Wanted, reading: Reading) -> float:
-    if reading.score is not None:
-        return reading.score
-    return _bm25(wanted, _both(wanted, reading), reading.length, SATURATION)
-
-
-def _both(wanted: Wanted, reading: Reading) -> dict[str, float]:
-    return {
-        term: reading.counts.get(term, 0) + META_WEIGHT * reading.meta.get(term, 0)
+def _words(wanted: Wanted, head: Reading, nearby: Mapping[str, float]) -> float:
+    """What the query's words come to in the capture and near it together, where twice is not two words."""
+    if head.score is not None:
+        return head.score
+    counts = {
+        term: head.counts.get(term, 0)
+        + META_WEIGHT * head.meta.get(term, 0)
+        + NEARBY_WEIGHT * nearby.get(term, 0.0)
         for term in wanted.weights
-        if term in reading.counts or term in reading.meta
     }
+    return _bm25(wanted, counts, head.length)
 
 
-def _bm25(wanted: Wanted, counts: Mapping[str, float], length: float, saturation: float) -> float:
-    norm = saturation * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * length / MEAN_LENGTH)
+def _bm25(wanted: Wanted, counts: Mapping[str, float], length: float) -> float:
+    norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * length / MEAN_LENGTH)
     return sum(
-        wanted.weights[term] * count * (saturation + 1) / (count + norm) for term, count in counts.items()
+        wanted.weights[term] * count * (SATURATION + 1) / (count + norm) for term, count in counts.items()
     )
 
 
-def _near(head: Reading, around: Mapping[int, Reading | Beside]) -> tuple[dict[str, float], float]:
-    """The terms of the captures before and after, and their mean length; nearer ones weigh more."""
+def _nearby(head: Reading, around: Mapping[int, Reading | Beside]) -> dict[str, float]:
+    """How often each word is said near the capture in its session, less the more is said in between."""
     counts: dict[str, float] = {}
-    length = 0.0
-    for way, way_weight in ((-1, 1.0), (1, AFTER_WEIGHT)):
-        weight = way_weight
-        taken = 0
+    for way in (-1, 1):
+        between = head.length / 2
         for step in range(1, REACH + 1):
             reading = around.get(head.seq + way * step)
-            if reading is None or not same_session(head.place, reading.place):
-                continue
-            length += weight * reading.length
-            for term, count in reading.counts.items():
-                counts[term] = counts.get(term, 0.0) + weight * count
-            weight *= FURTHER_WEIGHT
-            taken += 1
-            if taken == NEIGHBOURS:
-                break
-    return counts, length / ((1 + AFTER_WEIGHT) * (1 + FURTHER_WEIGHT))
+            if reading is None:
+                between += UNREAD_LENGTH
+            elif same_session(head.place, reading.place):
+                left = exp(-(between + reading.length / 2) / FADES_OVER)
+                between += reading.length
+                for term, count in reading.counts.items():
+                    counts[term] = counts.get(term, 0.0) + left * count
+    return counts
 
 
 def same_session(one: Place, other: Place) -> bool:
@@ -220,14 +214,14 @@ def same_session(one: Place, other: Place) -> bool:
     return one[:2] == other[:2] and abs(one.created_at - other.created_at) <= SESSION_GAP
 
 
-def _sessions(wanted: Wanted, heads: Iterable[Reading]) -> dict[int, float]:
-    """For each capture, how well all matches of its session together fit the query."""
-    groups: dict[Hashable, list[Reading]] = {}
-    for head in heads:
-        groups.setdefault(head.place[:2], []).append(head)
+def _sessions(wanted: Wanted, read: Iterable[Reading | Beside]) -> dict[int, float]:
+    """For each capture, how well all that was read of its session fits the query together."""
+    groups: dict[Hashable, list[Reading | Beside]] = {}
+    for reading in read:
+        groups.setdefault(reading.place[:2], []).append(reading)
     scores: dict[int, float] = {}
     for group in groups.values():
-        group.sort(key=lambda head: (head.place.created_at, head.seq))
+        group.sort(key=lambda reading: (reading.place.created_at, reading.seq))
         start = 0
         for end in range(1, len(group) + 1):
             if (
@@ -236,14 +230,14 @@ def _sessions(wanted: Wanted, heads: Iterable[Reading]) -> dict[int, float]:
             ):
                 session = group[start:end]
                 score = _session(wanted, session)
-                scores |= {head.seq: score for head in session}
+                scores |= {reading.seq: score for reading in session}
                 start = end
     return scores
 
 
-def _session(wanted: Wanted, session: Sequence[Reading]) -> float:
+def _session(wanted: Wanted, session: Sequence[Reading | Beside]) -> float:
     score = 0.0
     for term in wanted.weights:
-        count = sum(head.counts.get(term, 0) + (term in head.meta) for head in session)
+        count = sum(reading.counts.get(term, 0) for reading in session)
         score += wanted.weights[term] * count / (count + SESSION_SATURATION)
     return score

@@ -5,6 +5,7 @@ own ranking; `ranking` then puts these in order. Captures still waiting for enri
 terms, here, so that an acknowledged capture is found at once.
 """
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,8 +27,10 @@ from komorebi_mcp.storage.wording import Sought, in_query, look_up, spellings, w
 from komorebi_mcp.text.snippets import mark
 from komorebi_mcp.text.terms import TERM_CHARS_MAX
 
-_BESIDE_MAX = 100
+_BESIDE_MAX = 50
 """Of so many matches those beside them are read, where a filter hides which of these hold a term."""
+
+_FIRST_BEHIND_HEAD = Match(sys.float_info.max, 0)
 
 # Made once: building a statement costs more than running it.
 _NEWEST = select(func.max(captures.c.seq)).where(of_owner(captures))
@@ -115,7 +118,7 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the best matches as `ranking` orders them."""
     place = asked.place
     waiting, indexed, found = _matches(rows, asked)
-    head = nlargest(HEAD_MAX, found)
+    head = _promising(found)
     meant = _meant(rows, asked)
     heads = _heads(rows, asked, waiting, head, meant)
     near = _near(asked, [*head, *(Match(0.0, seq) for seq in meant)], indexed).difference(heads)
@@ -124,7 +127,7 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     rest = [match for match in ranked if place.before is None or match < place.before]
     if len(rest) > limit:
         return _Shown(rest[:limit], (rest[limit - 1], False), capped=indexed.capped)
-    following = (head[-1], True) if len(found) > HEAD_MAX else None
+    following = (_FIRST_BEHIND_HEAD, True) if len(found) > len(head) else None
     return _Shown(rest, following, capped=indexed.capped)
 
 
@@ -132,7 +135,7 @@ def _tail(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the matches behind the head, in the database's order. Their scores are below the head's."""
     before = asked.place.before
     waiting, indexed, found = _matches(rows, asked)
-    shown_before = _heads(rows, asked, waiting, nlargest(HEAD_MAX, found), _meant(rows, asked))
+    shown_before = _heads(rows, asked, waiting, _promising(found), _meant(rows, asked))
     behind = (m for m in found if (before is None or m < before) and m.seq not in shown_before)
     best = nlargest(limit + 1, behind)
     shown = [Match(-1 - 1 / (1 + max(match.score, 0.0)), match.seq) for match in best[:limit]]
@@ -157,6 +160,20 @@ def _meanings() -> Any:
     from komorebi_mcp.storage import closest  # noqa: PLC0415 - numpy is there where a query has a meaning.
 
     return closest
+
+
+def _promising(found: Sequence[Match]) -> list[Match]:
+    """The `HEAD_MAX` matches that are likely to rank first: beside them talk about the matter goes on."""
+    score_of = {match.seq: match.score for match in found}.get
+
+    def promise(match: Match) -> tuple[float, int]:
+        score, seq = match
+        # Written out: it is told of some thousand matches.
+        before = 0.3 * score_of(seq - 1, 0.0) + 0.2 * score_of(seq - 2, 0.0)
+        after = 0.2 * score_of(seq + 1, 0.0) + 0.1 * score_of(seq + 2, 0.0)
+        return score + before + after, seq
+
+    return nlargest(HEAD_MAX, found, key=promise)
 
 
 def _heads(
