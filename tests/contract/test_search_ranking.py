@@ -297,6 +297,34 @@ async def test_a_common_word_that_brings_no_match_still_lifts_those_that_hold_it
         assert await _found(store, "meeting budget") == ["Both", "One"]
 
 
+async def test_a_word_finds_its_irregular_forms_but_not_where_it_is_quoted(
+    store_url: str, indexed: bool
+) -> None:
+    texts = {"T1": "I bought a kettle.", "T2": "Somebody buys kettles.", "T3": "The kettle is old."}
+    async with open_store(store_url) as store:
+        await _add(store, *_titled(texts))
+        if indexed:
+            await _index(store)
+        assert set(await _found(store, "buying")) == {"T1", "T2"}
+        assert set(await _found(store, "bought")) == {"T1", "T2"}
+        assert await _found(store, '"bought"') == ["T1"]
+        async with store.read(ME) as transaction:
+            hits = (await transaction.captures.search(parse_query("buy"), EVERYTHING)).items
+        assert {hit.snippet for hit in hits} == {"I **bought** a kettle.", "Somebody **buys** kettles."}
+
+
+async def test_forms_of_one_word_count_as_that_word_and_not_as_several(store_url: str) -> None:
+    texts = {
+        "Twice": "We write what we wrote, and it was written well.",
+        "Both": "We wrote a letter and it came back.",
+        **{f"F{n}": f"Nothing of note in entry {n}." for n in range(20)},
+    }
+    async with open_store(store_url) as store:
+        await _add(store, *_titled(texts))
+        await _index(store)
+        assert (await _found(store, "write letter"))[:2] == ["Both", "Twice"]
+
+
 async def test_a_misspelt_word_finds_what_was_meant(store_url: str) -> None:
     texts = {
         "T1": "We received the accommodation invoice.",

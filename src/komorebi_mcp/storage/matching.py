@@ -1,6 +1,6 @@
 """What both databases need to know to match and rank."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import log
 from typing import NamedTuple
@@ -55,6 +55,8 @@ class Wanted:
     excluded: tuple[str, ...]
     weights: dict[str, float]
     """Of every term that makes the score, those included that by themselves make no match."""
+    form_of: dict[str, str] = field(default_factory=dict)
+    """Other forms of terms, each with the term that it counts as."""
     asks_when: bool = False
     span: tuple[datetime, datetime] | None = None
 

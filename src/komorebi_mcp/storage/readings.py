@@ -89,10 +89,11 @@ def _score(wanted: Wanted, content: Sequence[str], meta: Sequence[str]) -> float
     if not any(counts[term] or meta_counts[term] for term in _matching(wanted)):
         return 0.0
     norm = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * (len(content) + len(meta)) / MEAN_LENGTH
+    own, filed = _counts(wanted, content), _counts(wanted, meta)
     score = 0.0
-    for term in wanted.weights:
-        count = counts[term] + META_WEIGHT * meta_counts[term]
-        score += wanted.weights[term] * count * (SATURATION + 1) / (count + SATURATION * norm)
+    for term, weight in wanted.weights.items():
+        count = own.get(term, 0) + META_WEIGHT * filed.get(term, 0)
+        score += weight * count * (SATURATION + 1) / (count + SATURATION * norm)
     return score
 
 
@@ -179,9 +180,12 @@ def _reading(dialect: str, *, whole: bool) -> Select[*tuple[Any, ...]]:
 
 def _counts(wanted: Wanted, terms: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
+    weights, form_of = wanted.weights, wanted.form_of
     for term in terms:
-        if term in wanted.weights:
+        if term in weights:
             counts[term] = counts.get(term, 0) + 1
+        elif term in form_of:
+            counts[form_of[term]] = counts.get(form_of[term], 0) + 1
     return counts
 
 

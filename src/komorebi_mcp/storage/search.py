@@ -23,7 +23,7 @@ from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
 from komorebi_mcp.storage.owned import Rows, any_of, of_owner
 from komorebi_mcp.storage.ranking import REACH, Beside, Reading, rank, same_session
 from komorebi_mcp.storage.tables import captures, projects
-from komorebi_mcp.storage.wording import Sought, in_query, look_up, spellings, weigh
+from komorebi_mcp.storage.wording import Sought, forms, in_query, look_up, spellings, weigh
 from komorebi_mcp.text.snippets import mark
 from komorebi_mcp.text.terms import TERM_CHARS_MAX
 
@@ -253,7 +253,7 @@ def _start(rows: Rows, query: SearchQuery) -> _Place:
     newest_seq = int(rows.run_ready(_NEWEST).scalar() or 0)
     stored = int(rows.run_ready(_STORED).scalar_one()) if rows.has_others() else newest_seq
     dialect = _dialect(rows)
-    frequencies = dialect.frequencies(rows, in_query(query), stored=stored)
+    frequencies = dialect.frequencies(rows, [*in_query(query), *forms(query)], stored=stored)
     meant = {
         term: dialect.known(rows, ways, stored=stored) for term, ways in spellings(query, frequencies).items()
     }

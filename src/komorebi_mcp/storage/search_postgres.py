@@ -100,7 +100,9 @@ def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int
     parts = []
     for term in dict.fromkeys((*wanted.terms, *(t for phrase in wanted.phrases for t in phrase))):
         count = _OCCURRENCE * func.ts_rank(_WEIGHTS, newest.c.vector, _query(quoted(term)), type_=Float)
-        parts.append(wanted.weights[term] * count * (SATURATION + 1) / (count + norm))
+        parts.append(
+            wanted.weights[wanted.form_of.get(term, term)] * count * (SATURATION + 1) / (count + norm)
+        )
     ranked = select(reduce(add, parts), newest.c.seq).order_by(newest.c.seq.desc())
     found = [Match._make(each) for each in rows.run(ranked).all()]
     return Matches(found[:CANDIDATES_MAX], capped=len(found) > CANDIDATES_MAX)

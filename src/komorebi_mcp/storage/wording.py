@@ -1,6 +1,7 @@
 """Which terms a query is looked up by, and what each is worth."""
 
 import string
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import accumulate
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.storage.matching import CANDIDATES_MAX, Wanted, weight
+from komorebi_mcp.text.forms import other_forms
 
 COMMON_SHARE = 0.1
 COMMON_MIN = 2_000
@@ -38,6 +40,8 @@ class Sought(NamedTuple):
     term: str
     weight: float
     part: int
+    form_of: str = ""
+    """The term that this one is another form of and counts as; empty for a term in its own right."""
 
 
 def in_query(query: SearchQuery) -> list[str]:
@@ -48,12 +52,22 @@ def _in_phrases(query: SearchQuery) -> Iterable[str]:
     return (term for phrase in query.phrases for term in phrase)
 
 
+def forms(query: SearchQuery) -> dict[str, str]:
+    """Other forms of the query's words, each with its word; what is quoted is meant as it is written."""
+    written = in_query(query)
+    in_phrases = frozenset(_in_phrases(query))
+    looked_for = (term for term in query.terms if term not in in_phrases)
+    return {form: term for term in looked_for for form in other_forms(term) if form not in written}
+
+
 def spellings(query: SearchQuery, frequencies: Mapping[str, int]) -> dict[str, list[str]]:
     """Ways in which words that no capture holds may have been meant, one letter away; most are no words."""
     if query.phrases:
         # What is quoted is meant as it is written.
         return {}
-    unknown = [term for term in query.terms if not frequencies.get(term) and _may_be_misspelt(term)]
+    known = {term for form, term in forms(query).items() if frequencies.get(form)}
+    known.update(term for term in query.terms if frequencies.get(term))
+    unknown = [term for term in query.terms if term not in known and _may_be_misspelt(term)]
     return {term: _one_letter_away(term) for term in unknown[:MISSPELT_MAX]}
 
 
@@ -81,25 +95,36 @@ def weigh(
     stored: int,
 ) -> tuple[Sought, ...]:
     """The query's terms, and what its misspelt ones were `meant` as with the number of captures of each."""
+    # Those that no capture in the index holds, too: one that waits for enrichment may.
+    form_of = forms(query)
     corrected: dict[str, int] = {}
     for ways in meant.values():
         likeliest = sorted(ways, key=lambda term: (-ways[term], term))[:MISSPELT_MAX]
         corrected |= {term: ways[term] for term in likeliest if term not in frequencies}
-    held = {term: frequencies.get(term, 0) for term in in_query(query)} | corrected
+    held = {term: frequencies.get(term, 0) for term in (*in_query(query), *form_of)} | corrected
     in_phrases = frozenset(_in_phrases(query))
-    seeking = [term for term in held if term in query.terms or term in corrected]
+    seeking = [term for term in held if term in query.terms or term in form_of or term in corrected]
     if not query.phrases:
         # With phrases, all of them must match, and they are rare by themselves.
         seeking = _telling(seeking, held, stored)
     all_of = _rarest(seeking, held)
+    # A word is as rare as all its forms together.
+    families = Counter(held)
+    for form, term in form_of.items():
+        families[term] += held[form]
     return tuple(
         Sought(
             term,
-            round(weight(count, stored) * (MISSPELT_WORTH if term in corrected else 1), 4) + 1e-4,
+            _weight(families[form_of.get(term, term)], stored, is_corrected=term in corrected),
             Part.SEEKS_ALL if term in all_of else Part.SEEKS if term in seeking or term in in_phrases else 0,
+            form_of.get(term, ""),
         )
-        for term, count in held.items()
+        for term in held
     )
+
+
+def _weight(held: int, stored: int, *, is_corrected: bool) -> float:
+    return round(weight(held, stored) * (MISSPELT_WORTH if is_corrected else 1), 4) + 1e-4
 
 
 def _telling(terms: Sequence[str], held: Mapping[str, int], stored: int) -> list[str]:
@@ -123,7 +148,8 @@ def look_up(query: SearchQuery, sought: Sequence[Sought]) -> Wanted:
         rare=tuple(each.term for each in sought if each.part == Part.SEEKS_ALL),
         phrases=query.phrases,
         excluded=query.excluded,
-        weights={each.term: each.weight for each in sought},
+        weights={each.term: each.weight for each in sought if not each.form_of},
+        form_of={each.term: each.form_of for each in sought if each.form_of},
         asks_when=query.asks_when,
         span=query.span,
     )
