@@ -152,6 +152,32 @@ async def test_a_phrase_matches_in_order_and_an_excluded_word_not_at_all(
         assert await _found(store, SearchQuery(terms=(), phrases=(("wine", "red"),))) == ["T2"]
 
 
+async def test_a_quotation_that_nobody_wrote_so_is_searched_by_its_words_where_there_are_others(
+    store_url: str, indexed: bool
+) -> None:
+    texts = {f"T{n}": f"the red list of wine, number {n}" for n in range(3)}
+    async with open_store(store_url) as store:
+        await _add(store, *_titled({**texts, "Other": "a green grape"}))
+        if indexed:
+            await _index(store)
+        assert await _found(store, '"red wine"') == []
+        assert await _found(store, '"wine_red"') == []
+        assert set(await _found(store, '"red wine" list')) == set(texts)
+        assert await _found(store, '"red list" wine grape') == ["T2", "T1", "T0"]
+        seen: list[str] = []
+        cursor = None
+        for _ in texts:
+            async with store.read(ME) as transaction:
+                page = await transaction.captures.search(
+                    parse_query('"red wine" list'), EVERYTHING, limit=1, cursor=cursor
+                )
+            assert page.loosened
+            seen += [hit.title for hit in page.items]
+            cursor = page.next_cursor
+        assert cursor is None
+        assert sorted(seen) == sorted(texts)
+
+
 async def test_title_and_tags_are_searched_and_weigh_less_than_the_content(
     store_url: str, indexed: bool
 ) -> None:

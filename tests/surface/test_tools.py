@@ -124,6 +124,19 @@ async def test_a_list_is_filtered_by_what_is_asked(tmp_path: Path, mode: str) ->
         assert (await call(client, "list_captures", until="2020-01-01"))["captures"] == []
 
 
+async def test_a_search_says_that_nobody_wrote_what_it_quotes(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        await call(client, "capture", content="The red list of wine.")
+        loose = await client.call_tool("search_captures", {"query": 'the "red wine" on the list'})
+        exact = await client.call_tool("search_captures", {"query": 'the "red list" of wine'})
+        assert isinstance(loose, CallToolResult)
+        assert isinstance(exact, CallToolResult)
+        notice = "No capture has the quoted words in that order"
+        assert text_of(loose).startswith("1 hit")
+        assert notice in text_of(loose)
+        assert notice not in text_of(exact)
+
+
 async def test_a_search_finds_and_its_hit_reads_whole(tmp_path: Path, mode: str) -> None:
     async with open_client(tmp_path, mode=mode) as client:
         wanted = await call(client, "capture", content="The reactor hums at midnight.")

@@ -105,4 +105,5 @@ def search(
     left_out = f", {counted(found.omitted, 'hit')} left out to fit" if found.omitted else ""
     more = f"; more with --cursor {found.next_cursor}" if found.next_cursor else ""
     capped = "; very many match, so the oldest were left aside" if found.capped else ""
-    line(out, counted(len(found.hits), "hit"), left_out, capped, more)
+    loosened = "; none has the quoted words in that order" if found.loosened and found.hits else ""
+    line(out, counted(len(found.hits), "hit"), left_out, loosened, capped, more)

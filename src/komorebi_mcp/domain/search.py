@@ -14,6 +14,8 @@ class SearchQuery(Model):
     """Index terms, any of which may match; empty where the query holds no word at all."""
     phrases: tuple[tuple[str, ...], ...] = ()
     """Runs of terms that must occur in order, from "quoted words"."""
+    has_bare_words: bool = False
+    """It has words beside those phrases, which say what is looked for where nobody wrote it so."""
     excluded: tuple[str, ...] = ()
     """Terms that must not occur, from -words."""
     asks_when: bool = False
@@ -42,6 +44,8 @@ class HitPage(Page[Hit]):
 
     capped: bool = False
     """There were more matches than a search ranks; the oldest of them are not among the pages."""
+    loosened: bool = False
+    """No capture has the "quoted words" in that order, so these have some words of the query."""
 
 
 class Related(Model):

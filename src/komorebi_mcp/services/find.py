@@ -48,6 +48,8 @@ class SearchResult(Model):
     """Hits of this page left out because they did not fit `max_tokens`; `next_cursor` goes on with them."""
     capped: bool
     """So many captures match that the oldest were left aside; a rarer word or a filter reaches them."""
+    loosened: bool = False
+    """No capture has the "quoted words" in that order, so these have some words of the query."""
 
 
 class ReadResult(Model):
@@ -136,7 +138,11 @@ class Find:
                 # Asked again for so many, the index gives the cursor that stands right behind them.
                 page = await transaction.captures.search(parsed, where, limit=fitting, cursor=cursor)
         return SearchResult(
-            hits=page.items, next_cursor=page.next_cursor, omitted=omitted, capped=page.capped
+            hits=page.items,
+            next_cursor=page.next_cursor,
+            omitted=omitted,
+            capped=page.capped,
+            loosened=page.loosened,
         )
 
     async def read(

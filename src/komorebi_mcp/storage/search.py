@@ -89,8 +89,15 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
     # A phrase with a term that no index holds occurs nowhere.
     if not terms or not all(map(_is_indexable, terms)):
         return HitPage(items=())
-    place = place or _start(rows, query)
-    wanted = look_up(query, place.sought)
+    begin = place or _start(rows, query)
+    wanted = look_up(query, begin.sought)
+    loosened = query.has_bare_words and not _occur(rows, _Asked(query, wanted, where, begin))
+    if loosened:
+        # Later pages find the same: captures that came after the first one are no part of it.
+        query = query.model_copy(update={"phrases": ()})
+        begin = place or _start(rows, query)
+        wanted = look_up(query, begin.sought)
+    place = begin
     # Words that were meant otherwise are shown and named as they were meant.
     query = query.model_copy(update={"terms": tuple(each.term for each in place.sought)})
     page = _tail if place.behind_head else _head
@@ -101,7 +108,12 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
         span_s = query.span and [moment.timestamp() for moment in query.span]
         position = [last.score, last.seq, place.newest_seq, behind_head, place.sought, span_s]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="search", asked=asked)
-    return HitPage(items=_hits(rows, query, shown.matches), next_cursor=next_cursor, capped=shown.capped)
+    return HitPage(
+        items=_hits(rows, query, shown.matches),
+        next_cursor=next_cursor,
+        capped=shown.capped,
+        loosened=loosened,
+    )
 
 
 @dataclass(frozen=True)
@@ -168,12 +180,12 @@ def _promising(found: Sequence[Match]) -> list[Match]:
 
     def promise(match: Match) -> tuple[float, int]:
         score, seq = match
-        # Written out: it is told of some thousand matches.
+        # Written out: it is told of some hundred matches in every search.
         before = 0.3 * score_of(seq - 1, 0.0) + 0.2 * score_of(seq - 2, 0.0)
         after = 0.2 * score_of(seq + 1, 0.0) + 0.1 * score_of(seq + 2, 0.0)
         return score + before + after, seq
 
-    return nlargest(HEAD_MAX, found, key=promise)
+    return nlargest(HEAD_MAX, nlargest(2 * HEAD_MAX, found), key=promise)
 
 
 def _heads(
@@ -231,6 +243,11 @@ def _matches(rows: Rows, asked: _Asked) -> tuple[dict[int, Reading], Matches, li
         rare = _dialect(rows).matches(rows, wanted.only_rare(), where, newest_seq=newest_seq)
         indexed.found.extend(match for match in rare.found if match.seq not in known)
     return {match.seq: reading for match, reading in waiting.items()}, indexed, [*waiting, *indexed.found]
+
+
+def _occur(rows: Rows, asked: _Asked) -> bool:
+    """Whether some capture has the query's phrases; all have them where there are none."""
+    return not asked.query.phrases or bool(_matches(rows, asked)[2])
 
 
 def _is_plain(query: SearchQuery, where: CaptureFilter) -> bool:

@@ -249,6 +249,7 @@ def parse_query(text: str) -> SearchQuery:
     dressing: dict[str, None] = {}
     phrases: dict[tuple[str, ...], None] = {}
     excluded: dict[str, None] = {}
+    has_bare_words = False
     asks = text.rstrip().endswith(("?", "？")) or _ASKS.match(text) is not None  # noqa: RUF001 - full width is meant
     for sort, piece in _phrases(text):
         ordered, beside = _split(piece)
@@ -267,6 +268,7 @@ def parse_query(text: str) -> SearchQuery:
                 phrases[tuple(telling)[:QUERY_TERMS_MAX]] = None
             wanted |= dict.fromkeys((*telling, *others))
             continue
+        has_bare_words = has_bare_words or bool(telling)
         for term in (*telling, *others):
             (dressing if asks and term in _asking_terms() else wanted)[term] = None
         dressing |= dict.fromkeys(term for term in ordered if term in STOP_WORDS)
@@ -274,6 +276,7 @@ def parse_query(text: str) -> SearchQuery:
     return SearchQuery(
         terms=tuple(found)[:QUERY_TERMS_MAX],
         phrases=tuple(phrases)[:QUERY_TERMS_MAX],
+        has_bare_words=has_bare_words,
         excluded=tuple(excluded)[:QUERY_TERMS_MAX],
         asks_when=asks_when(text),
     )

@@ -234,6 +234,9 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
             + (", best first:" if found.hits else ". Try other words or drop a filter."),
             "\n".join(hit(one) for one in found.hits),
             f"{counted(found.omitted, 'hit')} left out for length." if found.omitted else None,
+            "No capture has the quoted words in that order, so these have some words of the query."
+            if found.loosened and found.hits
+            else None,
             "Very many captures match, so the oldest were left aside: add a rarer word or a filter."
             if found.capped
             else None,
