@@ -14,7 +14,7 @@ PIECES = [
     "bad",
     "2026-05-08",
     "ABC-12",
-    "Caroline",
+    "Katharina",
     "Smith",
     "We",
     "decided",
@@ -80,7 +80,7 @@ def test_no_two_entities_overlap_but_errors_and_decisions(content: str) -> None:
         ("on 8 May 2023 or 2026-05-08", EntityType.DATE, ["8 May 2023", "2026-05-08"]),
         ("by next Friday or tomorrow", EntityType.DATE, ["next Friday", "tomorrow"]),
         ("the plan of Mariko Tanabe for it", EntityType.NAME, ["Mariko Tanabe"]),
-        ("Caroline: hello", EntityType.NAME, ["Caroline"]),
+        ("Katharina: hello", EntityType.NAME, ["Katharina"]),
     ],
 )
 def test_an_entity_is_found(content: str, type_: EntityType, expected: list[str]) -> None:

@@ -23,7 +23,7 @@ def test_a_title_is_never_empty_and_fits(content: str) -> None:
         ("> quoted words", "quoted words"),
         ("2026-05-08T12:00:01.123Z INFO Server started", "Server started"),
         ("[12:00:01] [ERROR] it broke", "it broke"),
-        ("1:56 pm on 8 May, 2023 - Caroline: Hey Mel!", "Caroline: Hey Mel!"),
+        ("9:12 am on 3 June, 2031 - Katharina: Good morning!", "Katharina: Good morning!"),
         ("```python\nimport os\n```", "import os"),
         ("---\ntitle: 'Front matter'\ntags: x\n---\nbody", "Front matter"),
         ("See [the docs](https://a.b/c) for `foo_bar`", "See the docs for foo_bar"),
