@@ -27,6 +27,9 @@ ASKING_WORDS = frozenset(
 )
 """Words a question is dressed in, not what it asks for; left out of questions only."""
 
+QUESTION_FORMS = frozenset("go goes going gone went kind kinds many might sort sorts type types".split())  # noqa: SIM905 - as above
+"""More of them, of questions alone: 'how many', 'what kind of', 'where did she go'."""
+
 TALK_WORDS = frozenset(
     """
     actually ago ah almost already alright always another anyway away back basically best better big bit came

@@ -14,7 +14,7 @@ import Stemmer
 
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.text.cues import asks_when
-from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS
+from komorebi_mcp.text.stopwords import ASKING_WORDS, QUESTION_FORMS, STOP_WORDS
 
 TERM_CHARS_MAX = 64
 QUERY_TERMS_MAX = 64
@@ -284,4 +284,4 @@ def parse_query(text: str) -> SearchQuery:
 
 @cache
 def _asking_terms() -> frozenset[str]:
-    return frozenset(stem(word) for word in ASKING_WORDS)
+    return frozenset(stem(word) for word in ASKING_WORDS | QUESTION_FORMS)
