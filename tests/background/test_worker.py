@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -49,6 +50,28 @@ async def test_a_capture_moves_from_the_inbox_to_processed_with_what_was_found(t
         assert "https://example.com/v2" in {entity.value for entity in found.entities}
         assert all(found.content[e.start : e.end] == e.value for e in found.entities)
         assert (await read(rooms, given)).title == "  My Title "
+
+
+async def test_summaries_keep_pace_with_the_enrichment_of_many_captures(tmp_path: Path) -> None:
+    enriched: list[int] = []
+
+    async def note() -> bool:
+        async with rooms.store.look() as queue:
+            enriched.append(1_000 - (await queue.backlog()).waiting)
+        return False
+
+    async with open_rooms(tmp_path) as rooms, anyio.create_task_group() as background:
+        await rooms.store.take_in(OWNER, [CaptureCreate(content=f"Note {n}.") for n in range(1_000)])
+        worker = Worker(
+            rooms.store, lambda _: Enrichment(title="t", tokens=1), clock=rooms.clock, compact=note
+        )
+        background.start_soon(worker.run)
+        with anyio.fail_after(20):
+            while not enriched or enriched[-1] < 1_000:
+                await anyio.lowlevel.checkpoint()
+        background.cancel_scope.cancel()
+    # A round claims 64.
+    assert max(after - before for before, after in pairwise([0, *enriched])) <= 200 + 64
 
 
 async def test_the_running_worker_is_woken_by_a_capture(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_a_captured_text_is_listed_found_and_summarized(komorebi: Komorebi) -> N
     text = "We decided to ship the importer on Friday."
     captured = capture(komorebi, text, "--project", "garden", "--kind", "decision", "--tag", "release")
     listed = komorebi("list", "--project", "garden", "--json").json["captures"]
-    assert [(c["id"], c["kind"], c["tags"], c["status"]) for c in listed] == [
-        (captured, "decision", ["release"], "processed")
-    ]
+    assert [(c["id"], c["kind"], c["tags"]) for c in listed] == [(captured, "decision", ["release"])]
+    # Covered by a summary, where the command that lists had the time.
+    assert listed[0]["status"] in {"processed", "compacted"}
     assert [hit["id"] for hit in komorebi("search", "importer friday", "--json").json["hits"]] == [captured]
     sentences = komorebi("summarize", "--project", "garden", "--json").json["sentences"]
     assert sentences == [{"text": text, "sources": [captured]}]

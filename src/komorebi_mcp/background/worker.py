@@ -41,7 +41,9 @@ _INLINE_CHARS_MAX = 32_768
 """A longer content is enriched in a thread, so that other calls need not wait."""
 
 _ROUNDS_BETWEEN = 8
-"""While captures wait, summaries get their turn after so many rounds of enrichment."""
+"""While captures wait, summaries get their turn after so many rounds of enrichment,"""
+_CAPTURES_BETWEEN = 200
+"""or so many captures, as one turn sees to: summaries are no further behind when the inbox is empty."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +72,8 @@ class Worker:
         self._wake = anyio.Event()
         self._woken_at = -inf
         self._lagging = anyio.Event()
+        self._uncompacted = 0
+        """Captures enriched since summaries had their last turn."""
         self._due_at: datetime | None = None
         """When the next job may be claimed, as far as the last look could tell."""
 
@@ -112,7 +116,9 @@ class Worker:
                 failed_s, wait_s = _POLL_S, self._until_next_look_s()
                 rounds = rounds + 1 if busy else 0
                 # Summaries give way to enrichment, but not for ever.
-                if self._compact is not None and rounds % _ROUNDS_BETWEEN == 0:
+                their_turn = rounds % _ROUNDS_BETWEEN == 0 or self._uncompacted >= _CAPTURES_BETWEEN
+                if self._compact is not None and their_turn:
+                    self._uncompacted = 0
                     await self._pause()
                     busy = await self._compact() or busy
             except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
@@ -186,6 +192,7 @@ class Worker:
 
     async def _finish(self, owner: str, finished: list[tuple[Job, Enrichment]]) -> None:
         stored = await self._store.enrich(owner, finished)
+        self._uncompacted += len(stored)
         if len(stored) < len(finished):
             _log.info("worker.leases_lost", captures=len(finished) - len(stored))
         self._lagging.set()
