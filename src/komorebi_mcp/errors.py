@@ -77,7 +77,7 @@ class UpstreamRefused(UpstreamError):
 
 
 class LimitReached(KomorebiError):
-    """An owner asks for more than they may, for now."""
+    """An owner asks for more than they may at the moment."""
 
     def __init__(self, message: str, *, retry_s: int) -> None:
         super().__init__(f"{message} Nothing was done; try again in {retry_s:,} seconds.")
