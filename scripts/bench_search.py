@@ -1,5 +1,7 @@
 """What a search costs with very many captures: rare, medium and common words, five of them, with filters.
 
+And what a page of a list does, at its beginning and in its middle.
+
 The captures are made up: words drawn so that a few are in many captures and most in few, as in language.
 They go in by way of the storage, not one by one through a server. Each class of queries is told apart, in
 wall-clock time and in the time this process computed, which is the truer figure where other programs run.
@@ -48,6 +50,14 @@ VOCABULARY = 60_000
 COMMON_SHARES = (0.33, 0.25, 0.15, 0.1)
 MEDIUM_SHARES = (0.03, 0.01, 0.003, 0.001)
 RARE_COUNTS = (3, 10, 30, 60)
+LISTS = {
+    "without filter": CaptureFilter(),
+    "one project": CaptureFilter(project="project 7"),
+    "a frequent tag": CaptureFilter(tags=("often",)),
+    "one kind": CaptureFilter(kinds=(Kind.DECISION,)),
+}
+PAGES = 100
+"""Of each list, from either place."""
 _BATCH = 2_000
 _SYLLABLES = tuple(first + second for first in "bdfghjklmnprstvz" for second in ("a", "e", "i", "o", "u"))
 
@@ -197,20 +207,44 @@ class Took(NamedTuple):
     hits: int
 
 
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(began: tuple[float, float], *, hits: int) -> Took:
+    wall_s, computed_s = (now - then for now, then in zip(_now(), began, strict=True))
+    return Took(wall_s * 1e3, computed_s * 1e3, hits)
+
+
 async def ask(find: Find, asked: Asked) -> Took:
-    began_s, computed_s = time.perf_counter(), time.process_time()
+    began = _now()
     found = await find.search(OWNER, asked.query, asked.where)
-    return Took(
-        (time.perf_counter() - began_s) * 1e3, (time.process_time() - computed_s) * 1e3, len(found.hits)
-    )
+    return _since(began, hits=len(found.hits))
+
+
+async def list_pages(find: Find, size: int) -> dict[str, list[Took]]:
+    """Pages that follow one another, from the newest capture on and from the middle one."""
+    middle = BEGIN + timedelta(minutes=size // 2 * MINUTES_APART)
+    took: dict[str, list[Took]] = {}
+    for name, where in LISTS.items():
+        for start in (where, where.model_copy(update={"until": middle})):
+            cursor: str | None = None
+            for _ in range(PAGES):
+                began = _now()
+                page = await find.page(OWNER, start, cursor=cursor)
+                took.setdefault(name, []).append(_since(began, hits=len(page.items)))
+                if (cursor := page.next_cursor) is None:
+                    break
+    return took
 
 
 async def measure(
     url: str, size: int, *, per_class: int, seed: int, meaning: Meaning | None
-) -> dict[str, list[Took]]:
+) -> tuple[dict[str, list[Took]], dict[str, list[Took]]]:
+    """By class of queries, and by filter of lists."""
     every = list(searches(size, per_class=per_class, seed=seed))
     random.Random(seed).shuffle(every)  # noqa: S311 - repeatable on purpose, secret to nobody.
-    took: dict[str, list[Took]] = {sort: [] for sort, _, _ in searches(size, per_class=1, seed=seed)}
+    searched: dict[str, list[Took]] = {sort: [] for sort, _, _ in searches(size, per_class=1, seed=seed)}
     async with open_store(url) as store:
         if meaning is not None:
             await _read(store, meaning)
@@ -220,8 +254,8 @@ async def measure(
         first = [await ask(find, asked) for asked in every[:5]]
         print(f"the first search took {first[0].wall_ms:.0f} ms", file=sys.stderr)
         for asked in every:
-            took[asked.sort].append(await ask(find, asked))
-    return took
+            searched[asked.sort].append(await ask(find, asked))
+        return searched, await list_pages(find, size)
 
 
 async def _read(store: Store, meaning: Meaning) -> None:
@@ -240,14 +274,19 @@ def _cut(values: Sequence[float], percent: int) -> float:
     return quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
-def report(took: dict[str, list[Took]], out: Console) -> None:
-    table = Table("queries", "asked", "p50 ms", "p95 ms", "p50 computed", "p95 computed", "hits")
-    bare = {name: values for name, values in took.items() if "," not in name}
+def report(searched: dict[str, list[Took]], listed: dict[str, list[Took]], out: Console) -> None:
+    bare = {name: values for name, values in searched.items() if "," not in name}
     rows = {
-        **took,
+        **searched,
         "all without filter": [each for values in bare.values() for each in values],
-        "all": [each for values in took.values() for each in values],
+        "all": [each for values in searched.values() for each in values],
     }
+    _show("queries", rows, out)
+    _show("pages of lists", listed, out)
+
+
+def _show(what: str, rows: dict[str, list[Took]], out: Console) -> None:
+    table = Table(what, "asked", "p50 ms", "p95 ms", "p50 computed", "p95 computed", "hits")
     for name, values in rows.items():
         wall, computed = [each.wall_ms for each in values], [each.computed_ms for each in values]
         figures = (_cut(wall, 50), _cut(wall, 95), _cut(computed, 50), _cut(computed, 95))
@@ -283,7 +322,7 @@ def main() -> None:
             seed=options.seed,
             meaning=Meaning(options.model) if options.model else None,
         )
-        report(anyio.run(asked), out)
+        report(*anyio.run(asked), out)
 
 
 async def _stored(url: str) -> int:
