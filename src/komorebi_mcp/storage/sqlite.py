@@ -138,6 +138,7 @@ class OneStep:
         self._engine = make_engine(address)
         # Transactions are begun and ended on the driver's connection, which is all it takes.
         event.remove(self._engine, "begin", _on_begin)
+        event.listen(self._engine, "connect", _refuse_to_wait)
         self._connection: Connection | None = None
 
     def write(self, work: Callable[[Connection, sqlite3.Connection], T], *, owner: str) -> T:
@@ -150,7 +151,6 @@ class OneStep:
         connection.execution_options(owner=owner)
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the engine's dialect says so.
-        driver.execute("PRAGMA busy_timeout = 0")
         _begin_as_soon_as_possible(driver)
         try:
             done = work(connection, driver)
@@ -191,6 +191,13 @@ def _on_connect(connection: DBAPIConnection, _: object) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
+    cursor.close()
+
+
+def _refuse_to_wait(connection: DBAPIConnection, _: object) -> None:
+    # `_begin_as_soon_as_possible` waits instead.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 0")
     cursor.close()
 
 
