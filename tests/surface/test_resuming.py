@@ -94,13 +94,14 @@ async def test_what_was_missed_on_the_standing_stream_comes_when_it_is_opened_ag
 async def test_an_event_of_one_session_is_nothing_to_another(tmp_path: Path) -> None:
     async with serving(tmp_path) as (url, _), httpx.AsyncClient(timeout=5) as http:
         mine, theirs = await _open_session(http, url), await _open_session(http, url)
-        answered = await _capture(http, url, mine, content="tr0mbone")
-        first = next(line for line in answered.text.splitlines() if line.startswith("id: "))
+        async with _stream(http, url, mine) as lines:
+            await _capture(http, url, mine, project="tr0mbone")
+            event_id, _ = await anext(lines)
         # From the beginning of that stream.
-        headers = {"last-event-id": f"{first.removeprefix('id: ').partition('.')[0]}.0"}
-        mine_again = await http.get(url, headers={**mine, **headers})
-        assert "structuredContent" in mine_again.text
-        foreign = await http.get(url, headers={**theirs, **headers})
+        beginning = f"{event_id.partition('.')[0]}.0"
+        async with _stream(http, url, mine, last_event_id=beginning) as lines:
+            assert (await anext(lines))[0] == event_id
+        foreign = await http.get(url, headers={**theirs, "last-event-id": beginning})
         assert "data" not in foreign.text
 
 

@@ -107,9 +107,10 @@ def text_of(result: Mapping[str, Any]) -> str:
 def is_surely_within(result: Mapping[str, Any], tokens: int) -> bool:
     """Whether a look at the lengths is enough to tell that the result's text has at most so many tokens."""
     content = result.get("content")
-    if "structuredContent" in result or not isinstance(content, list):
+    if not isinstance(content, list):
         return False
-    chars = 0
+    structured = result.get("structuredContent")
+    chars = 0 if structured is None else len(json.dumps(structured, ensure_ascii=False))
     for block in content:
         match block:
             case {"type": "text", "text": str(text)}:

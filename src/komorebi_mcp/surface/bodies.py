@@ -20,6 +20,8 @@ BODY_S = 30.0
 
 RPC_METHOD = "komorebi.rpc_method"
 """Where on an HTTP request its JSON-RPC method is noted, for the access log."""
+MESSAGE = "komorebi.message"
+"""Where on an HTTP request the message in its body is noted, once it may be carried out."""
 
 
 class Bodies:
@@ -28,9 +30,13 @@ class Bodies:
     The SDK's own answers to a malformed body repeat what was sent, and name no id.
     """
 
-    def __init__(self, app: ASGIApp, *, path: str, forbid: Callable[[Scope, Scopes], Response]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, path: str, endpoint: ASGIApp, forbid: Callable[[Scope, Scopes], Response]
+    ) -> None:
+        """Messages posted to `path` go to `endpoint`, all other requests to `app`."""
         self._app = app
         self._path = path
+        self._endpoint = endpoint
         self._forbid = forbid
         self._limited = RequestBodyLimitMiddleware(self._checked, BODY_BYTES_MAX)
 
@@ -54,7 +60,6 @@ class Bodies:
         if first["type"] != "http.request":
             # The client went away before it had sent all.
             return
-        refused: Response | None = None
         try:
             message = parse_message(first.get("body", b""))
         except Malformed as malformed:
@@ -64,20 +69,20 @@ class Bodies:
                 if answer is None
                 else JSONResponse(json.loads(answer.model_dump_json(by_alias=True)), status_code=400)
             )
-        else:
-            if isinstance(message, JSONRPCRequest | JSONRPCNotification):
-                scope[RPC_METHOD] = message.method
-                if missing := needed(message.method, message.params) - principal_in(scope).scopes:
-                    refused = self._forbid(scope, missing)
-        if refused is not None:
             await refused(scope, receive, send)
             return
+        if isinstance(message, JSONRPCRequest | JSONRPCNotification):
+            scope[RPC_METHOD] = message.method
+            if missing := needed(message.method, message.params) - principal_in(scope).scopes:
+                await self._forbid(scope, missing)(scope, receive, send)
+                return
+        scope[MESSAGE] = message
         waiting: list[Message] = [first]
 
         async def replay() -> Message:
             return waiting.pop() if waiting else await receive()
 
-        await self._app(scope, replay, send)
+        await self._endpoint(scope, replay, send)
 
 
 class _TooSlow(Exception):

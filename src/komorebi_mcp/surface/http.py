@@ -75,7 +75,7 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     sessions = ResumableSessions(server, security_settings=security, max_request_body_size=BODY_BYTES_MAX)
     endpoint = Route(PATH, endpoint=StreamableHTTPASGIApp(sessions))
     inner = Starlette(routes=[endpoint, *_routes(app, place)], lifespan=lambda _: sessions.run())
-    checked = Bodies(inner, path=PATH, forbid=partial(forbidden, place))
+    checked = Bodies(inner, path=PATH, endpoint=sessions.handle_request, forbid=partial(forbidden, place))
     streams = OpenStreams(checked)
     authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC)
     return Front(AccessLog(_TrustedSender(authentication, security=security)), authentication, streams)

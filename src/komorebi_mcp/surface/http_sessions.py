@@ -14,10 +14,17 @@ from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http import EventMessage, EventStore, SSEEvent, StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp_types import RequestId
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse, RequestId
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.types import Receive, Scope, Send
 
+from komorebi_mcp.surface.bodies import MESSAGE
+from komorebi_mcp.surface.exchange import answer_alone
 from komorebi_mcp.surface.resuming import Allowance, SessionEvents
+from komorebi_mcp.surface.streams import Answer
 
+_VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
 PATIENCE_S: Final = 0.25
 """After so long without a message a client is given an id to come back by."""
 
@@ -38,6 +45,17 @@ class ResumableSessions(StreamableHTTPSessionManager):
     def event_store(self, _: EventStore | None) -> None:
         """What the SDK was given, which is none."""
 
+    async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = scope.get(MESSAGE)
+        if isinstance(message, JSONRPCRequest) and _is_modern(scope):
+            state = self._lifespan_state
+            await answer_alone(scope, receive, send, server=self.app, lifespan_state=state, message=message)
+        elif message is not None:
+            # Whoever read it has kept to the limit already.
+            await self._handle_request(scope, receive, send)
+        else:
+            await super().handle_request(scope, receive, send)
+
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
         transport = super()._admit_session(requestor)
         if transport is not None:
@@ -45,12 +63,22 @@ class ResumableSessions(StreamableHTTPSessionManager):
         return transport
 
 
+def _is_modern(scope: Scope) -> bool:
+    """Whether the request names a version, and none of the handshake era, as the SDK tells them apart."""
+    versions = [value.decode("latin-1") for name, value in scope["headers"] if name == _VERSION]
+    return bool(versions) and versions[0] not in HANDSHAKE_PROTOCOL_VERSIONS
+
+
 class _Patient(StreamableHTTPServerTransport):
     """Begins a stream with the id to come back by only where nothing else has come for a while.
 
-    Most answers come at once and bring an id of their own; the one ahead of them would cost each call as much
-    as a message more.
+    Most answers come at once and need no stream.
     """
+
+    def _create_event_data(self, event_message: EventMessage) -> SSEEvent:
+        event = super()._create_event_data(event_message)
+        answers = isinstance(event_message.message, JSONRPCResponse | JSONRPCError)
+        return Answer(event) if answers else event
 
     async def _run_sse_writer(
         self,

@@ -3,11 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from mcp.server import streamable_http
+from mcp.server import Server, streamable_http
+from mcp.server._streamable_http_modern import _mcp_param_rejection
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.dispatcher import DispatchContext
+from mcp.shared.inbound import InboundLadderRejection, InboundModernRoute
+from mcp_types import JSONRPCRequest
+from starlette.requests import Request
 
 from komorebi_mcp.surface.streams import EventStream
 
@@ -31,6 +35,17 @@ def over_channel(
     """The same request, with another way back to its client."""
     session = ServerSession(channel, connection_of(ctx), request_meta=ctx.meta)
     return replace(ctx, session=session)
+
+
+async def param_headers_rejection(
+    server: Server[Any],
+    request: Request,
+    message: JSONRPCRequest,
+    route: InboundModernRoute,
+    lifespan_state: Any,
+) -> InboundLadderRejection | None:
+    """Why the `Mcp-Param-*` headers of a tool call do not go with its arguments; None where they do."""
+    return await _mcp_param_rejection(server, request, message, route, lifespan_state)
 
 
 def install_streams() -> None:

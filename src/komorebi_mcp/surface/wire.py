@@ -17,8 +17,7 @@ from mcp_types import (
     RequestId,
     jsonrpc_message_adapter,
 )
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
 
 class Malformed(Exception):
@@ -36,8 +35,11 @@ def parse_message(data: bytes) -> JSONRPCMessage:
         Malformed: They are not valid UTF-8, not JSON, or not a JSON-RPC message.
     """
     try:
-        message = jsonrpc_message_adapter.validate_json(data, by_name=False)
-    except ValidationError:
+        # Read first: the adapter itself would read the JSON once for each kind of message.
+        message = jsonrpc_message_adapter.validate_python(
+            from_json(data, cache_strings="keys"), by_name=False
+        )
+    except ValueError:
         raise Malformed(_diagnosis(data)) from None
     if isinstance(message, JSONRPCNotification) and b'"id"' in data and "id" in (found := _object(data)):
         # With an id of a wrong type a request passes for a notification, and waits for an answer in vain.

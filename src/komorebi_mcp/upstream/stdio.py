@@ -19,6 +19,7 @@ from mcp.client import Transport
 from mcp.client.stdio import DEFAULT_INHERITED_ENV_VARS, StdioServerParameters, stdio_client
 from mcp.shared.message import SessionMessage
 from mcp_types import PARSE_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
+from pydantic_core import from_json
 
 from komorebi_mcp.upstream.allowance import Allowance
 
@@ -120,7 +121,10 @@ async def _hand_over(
     line: bytes, received: MemoryObjectSendStream[Received], on_noise: Callable[[str], None]
 ) -> None:
     try:
-        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+        # Read first: the adapter itself would read the JSON once for each kind of message.
+        message = jsonrpc_message_adapter.validate_python(
+            from_json(line, cache_strings="keys"), by_name=False
+        )
     except ValueError:
         # Many servers print a greeting or a log line where only messages belong.
         on_noise(line[:_NOISE_CHARS_MAX].decode(errors="replace"))
