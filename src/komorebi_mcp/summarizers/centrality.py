@@ -13,7 +13,7 @@ from operator import mul
 
 from komorebi_mcp.summarizers.candidates import Candidate
 
-_STEPS = 12
+_STEPS = 2
 _DAMPING = 0.95
 
 
@@ -42,7 +42,11 @@ def rank(candidates: Sequence[Candidate]) -> list[float]:
     scales = [1.0 / sqrt(log(2 + len(one.stems))) for one in candidates]
     graph = _Graph(bags, list(shared.values()), scales)
     degrees = graph.neighbours([1.0] * len(candidates))
-    ranks = [1.0] * len(candidates)
+    linked = [degree for degree in degrees if degree > 0]
+    mean = sum(linked) / (len(linked) or 1)
+    # Undamped, a walk on an undirected graph ends in proportion to the degrees, and near them where it is
+    # damped as little as here: from there two steps lead where a dozen do from equal ranks.
+    ranks = [1 - _DAMPING + (_DAMPING * degree / mean if degree > 0 else 0.0) for degree in degrees]
     for _ in range(_STEPS):
         flow = [r / d if d > 0 else 0.0 for r, d in zip(ranks, degrees, strict=True)]
         ranks = [1 - _DAMPING + _DAMPING * value for value in graph.neighbours(flow)]
