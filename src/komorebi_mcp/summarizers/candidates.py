@@ -1,6 +1,5 @@
 """The sentences a summary may be made of."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,9 +10,9 @@ from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, is_error, log_lines
+from komorebi_mcp.summarizers.words import content_of, words_of
 from komorebi_mcp.text.sentences import split_sentences
-from komorebi_mcp.text.stopwords import ASKING_WORDS, LINKING_WORDS, STOP_WORDS, TALK_WORDS
-from komorebi_mcp.text.terms import ordered_terms, stem
+from komorebi_mcp.text.stopwords import LINKING_WORDS
 from komorebi_mcp.text.tokens import byte_length
 
 WORDS_MIN = 5
@@ -25,11 +24,6 @@ _HEAD_SENTENCES_MAX = 400
 _TAIL_SENTENCES_MAX = 100
 """Of one passage, so that a single long log does not drown all others."""
 _PASSAGE_CHARS_MAX = 300_000
-
-_LIGHT_WORDS = STOP_WORDS | TALK_WORDS
-LIGHT_STEMS = frozenset(stem(word) for word in _LIGHT_WORDS | ASKING_WORDS)
-"""Words too light to tell sentences apart, as they stand among index terms."""
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 
 
 @dataclass(slots=True, eq=False)
@@ -143,11 +137,6 @@ def _sentences(passage: Passage) -> Iterator[str]:
             yield text[start:end]
 
 
-def content_of(text: str) -> tuple[str, ...]:
-    """The stems of a text's content words, as a candidate has them."""
-    return _analysed(text).content
-
-
 def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str]) -> Candidate:
     return Candidate(text, place, order, kind, sources, *_analysed(text))
 
@@ -165,11 +154,8 @@ class _Wording(NamedTuple):
 @lru_cache(maxsize=1 << 11)
 def _analysed(text: str) -> _Wording:
     """Remembered, as nodes of several levels are made at a time, and tell the same sentences again."""
-    words = tuple(_WORD.findall(text.casefold()))
-    if text.isascii():
-        content = tuple([stem(word) for word in words if word not in _LIGHT_WORDS])
-    else:
-        content = tuple([term for term in ordered_terms(text) if term not in LIGHT_STEMS])
+    words = words_of(text)
+    content = content_of(words)
     pairs = [f"{first} {second}" for first, second in pairwise(content)]
     stems = tuple(dict.fromkeys(content))
     return _Wording(words, content, stems, frozenset((*stems, *pairs)), byte_length(text))

@@ -12,13 +12,14 @@ from math import fsum
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Sentence
-from komorebi_mcp.summarizers.candidates import LIGHT_STEMS, Candidate, gather, regather
+from komorebi_mcp.summarizers.candidates import Candidate, gather, regather
 from komorebi_mcp.summarizers.centrality import likeness, rank, wording
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose, choose_marked_first
 from komorebi_mcp.summarizers.draft import Draft, Passage
 from komorebi_mcp.summarizers.features import Scope, add_counts, survey
 from komorebi_mcp.summarizers.relevance import answers
 from komorebi_mcp.summarizers.scorer import score
+from komorebi_mcp.summarizers.words import LIGHT_STEMS
 from komorebi_mcp.text.terms import parse_query
 from komorebi_mcp.text.tokens import cut_to_tokens
 

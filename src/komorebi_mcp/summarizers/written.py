@@ -7,7 +7,7 @@ from functools import cached_property
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.summaries import Sentence
-from komorebi_mcp.summarizers.candidates import Candidate, content_of, gather
+from komorebi_mcp.summarizers.candidates import Candidate, gather
 from komorebi_mcp.summarizers.choosing import Budget
 from komorebi_mcp.summarizers.claims import misstated
 from komorebi_mcp.summarizers.draft import Draft, Passage
@@ -15,6 +15,7 @@ from komorebi_mcp.summarizers.excerpts import excerpt
 from komorebi_mcp.summarizers.grounding import atoms, proper_words, unsupported
 from komorebi_mcp.summarizers.prompts import handles
 from komorebi_mcp.summarizers.replies import Claim
+from komorebi_mcp.summarizers.words import content_of, words_of
 from komorebi_mcp.summarizers.writer import Item
 from komorebi_mcp.text.terms import ordered_terms
 
@@ -124,7 +125,7 @@ class _Verbatim:
     def instead_of(self, text: str, cited: Sequence[Item], said: Collection[str]) -> _Told | None:
         """The nearest sentence of what the claim cites, or else of anything that is like it."""
         near = {source for item in cited for source in item.sources}
-        wanted = set(content_of(text))
+        wanted = set(content_of(words_of(text)))
         best: tuple[tuple[bool, float, int], Candidate] | None = None
         for one in self._candidates:
             if one.text.casefold() in said:

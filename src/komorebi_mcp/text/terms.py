@@ -39,6 +39,9 @@ _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _JOINT = re.compile(r"['.\-_]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_RUN_CHARS_MAX = 4
+"""Longer ones are words of another script, which would push the others out of the cache."""
 _SLICE_CHARS_MAX = 2_048
 _SLICE = re.compile(rf"(?s).{{1,{_SLICE_CHARS_MAX}}}(?=\s)|.{{1,{_SLICE_CHARS_MAX}}}")
 _CLITIC = re.compile(r"'(?:s|t|re|ve|ll|d|m)\Z")
@@ -93,16 +96,22 @@ def _folding() -> dict[int, str | None]:
 
 def fold(text: str) -> str:
     """Compatibility forms made plain (NFKC), accents and invisible characters taken off; case is kept."""
-    if text.isascii():
-        return text
-    if len(text) <= _SLICE_CHARS_MAX:
-        return _fold(text)
+    return text if text.isascii() else _BEYOND_ASCII.sub(_folded, text)
+
+
+def _folded(run: re.Match[str]) -> str:
+    """Of characters beyond ASCII alone: in most texts these are few, and ever the same."""
+    if len(run[0]) <= _RUN_CHARS_MAX:
+        return _fold_again(run[0])
     # Normalizing one long run of combining marks costs quadratic time.
-    return "".join(_fold(piece[0]) for piece in _SLICE.finditer(text))
+    return "".join(_fold(piece[0]) for piece in _SLICE.finditer(run[0]))
 
 
 def _fold(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", text).translate(_folding()))
+
+
+_fold_again = lru_cache(maxsize=1 << 10)(_fold)
 
 
 @lru_cache(maxsize=1 << 14)
