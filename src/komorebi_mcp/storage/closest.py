@@ -11,7 +11,8 @@ from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.domain.vectors import Vector
 from komorebi_mcp.storage import vectors
 from komorebi_mcp.storage.filters import folded
-from komorebi_mcp.storage.owned import Rows, any_number, numbers
+from komorebi_mcp.storage.owned import Rows
+from komorebi_mcp.storage.prepared import in_list
 from komorebi_mcp.storage.tables import captures
 from komorebi_mcp.text.vectors import Shelf
 
@@ -81,5 +82,4 @@ def _fitting(rows: Rows, where: CaptureFilter, newest_seq: int, *, among: Collec
     fitting = rows.select(row.seq, of=captures).where(folded(rows, where), row.seq <= newest_seq)
     if among is None:
         return set(rows.run(fitting.order_by(row.seq.desc()).limit(_FITTING_MAX)).scalars())
-    chosen = fitting.where(any_number(rows.connection.dialect.name, row.seq, "seqs"))
-    return set(rows.run(chosen, {"seqs": numbers(rows, among)}).scalars())
+    return set(rows.run(fitting.where(in_list(row.seq, "seqs")), {"seqs": among}).scalars())

@@ -1,6 +1,5 @@
 """The one place where statements over somebody's rows are made."""
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -8,9 +7,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    BindParameter,
     Column,
     ColumnElement,
     Connection,
@@ -20,13 +16,12 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
-    Text,
     Update,
     and_,
     bindparam,
+    column,
     delete,
     false,
-    func,
     insert,
     select,
     text,
@@ -47,9 +42,11 @@ AnyRow = Row[*tuple[Any, ...]]
 
 
 # Two looks at the ends of an index, whoever the others are.
-_OTHERS = text(
-    "SELECT EXISTS (SELECT 1 FROM captures WHERE owner < :me) "
-    "OR EXISTS (SELECT 1 FROM captures WHERE owner > :me)"
+_OTHERS = Prepared(
+    text(
+        "SELECT EXISTS (SELECT 1 FROM captures WHERE owner < :the_owner) "
+        "OR EXISTS (SELECT 1 FROM captures WHERE owner > :the_owner) AS others"
+    ).columns(column("others"))
 )
 
 
@@ -106,16 +103,7 @@ class Rows:
 
     def has_others(self) -> bool:
         """Whether somebody else has captures as well, so that what is counted of all is not to be shown."""
-        return bool(self.connection.execute(_OTHERS, {"me": self.owner}).scalar())
-
-    def run_ready(self, statement: Executable, **parameters: Any) -> CursorResult[*tuple[Any, ...]]:
-        """Runs a statement that was made ahead of time with `of_owner`."""
-        return self.connection.execute(statement, {"the_owner": self.owner, **parameters})
-
-    def run_ready_for_each(self, statement: Executable, parameters: Sequence[dict[str, Any]]) -> None:
-        """Runs such a statement once for each set of parameters, in one go; nothing where there are none."""
-        if parameters:
-            self.connection.execute(statement, [{"the_owner": self.owner, **each} for each in parameters])
+        return bool(self.fetch(_OTHERS)[0].others)
 
 
 @cache
@@ -125,14 +113,9 @@ def _insert(table: Table, columns: tuple[str, ...]) -> Prepared:
 
 
 def of_owner(table: FromClause) -> ColumnElement[bool]:
-    """The condition that names the owner later, for statements made once and run by `Rows.run_ready`."""
+    """The condition that names the owner later, for statements made once: `Rows` fills it in."""
     condition: ColumnElement[bool] = table.c.owner == bindparam("the_owner")
     return condition
-
-
-def any_of(name: str) -> BindParameter[Any]:
-    """A list that is handed to a statement made ahead of time, for `in_`."""
-    return bindparam(name, expanding=True)
 
 
 def batches(values: Iterable[Any], size: int = IN_MAX) -> Iterable[list[Any]]:
@@ -156,20 +139,3 @@ def equals(column: Column[Any] | ColumnElement[Any], value: str) -> ColumnElemen
 
 def among(column: Column[Any] | ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     return column.in_(list(values))
-
-
-def any_number(dialect: str, column: Column[Any] | ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """The column holds one of the numbers in the list `name`, for statements made ahead of time.
-
-    One parameter however many there are, made by `numbers`: naming each costs more than finding its row.
-    """
-    if dialect == "postgresql":
-        return column == func.any(bindparam(name, type_=ARRAY(BigInteger)))
-    listed = func.json_each(bindparam(name, type_=Text)).table_valued("value", name="listed")
-    return column.in_(select(listed.c.value))
-
-
-def numbers(rows: Rows, values: Iterable[int]) -> Any:
-    """A list of numbers for `any_number`."""
-    listed = list(values)
-    return listed if rows.connection.dialect.name == "postgresql" else json.dumps(listed)

@@ -13,7 +13,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import ARRAY, Connection, Dialect, Text
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ClauseElement, ColumnElement, Delete, Insert, Select, Update, bindparam
+from sqlalchemy.sql import ClauseElement, ColumnElement, Delete, Insert, Update, bindparam
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 Parameters = Mapping[str, Any]
@@ -25,7 +27,7 @@ class Prepared:
 
     def __init__(
         self,
-        statement: Select[*tuple[Any, ...]] | Insert | Update | Delete,
+        statement: SelectBase | Insert | Update | Delete,
         *,
         columns: Sequence[str] | None = None,
     ) -> None:
@@ -83,7 +85,7 @@ class _Ready:
             (name, _to_driver(types[name], dialect), compiled.params[name])
             for name in (compiled.positiontup if compiled.positional else types)
         ]
-        named = list(statement.selected_columns) if isinstance(statement, Select) else []
+        named = list(statement.selected_columns) if isinstance(statement, SelectBase) else []
         self._from_driver = [_from_driver(column.type, dialect) for column in named]
         self._converts = any(self._from_driver)
         self._row = _row_of(tuple(str(column.key) for column in named))
@@ -130,27 +132,32 @@ class _Listed(TypeDecorator[Sequence[Any]]):
     """A list of values as one parameter: JSON on SQLite, an array on PostgreSQL."""
 
     impl = Text
-    cache_ok = False
+    cache_ok = True
 
     def __init__(self, element: TypeEngine[Any]) -> None:
         super().__init__()
-        self._element = element
+        self.element = element
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(ARRAY(self._element))
+            return dialect.type_descriptor(ARRAY(self.element))
         return dialect.type_descriptor(Text())
 
-    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
-        listed = list(value or ())
+    def bind_processor(self, dialect: Dialect) -> _Convert:
         if dialect.name == "postgresql":
-            return listed
-        convert = _to_driver(self._element, dialect)
-        return json.dumps(listed if convert is None else [convert(each) for each in listed])
+            return list
+        convert = _to_driver(self.element, dialect)
+        if convert is None:
+            return lambda values: json.dumps(list(values))
+        return lambda values: json.dumps([convert(each) for each in values])
 
 
 class _InList(ColumnElement[bool]):
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals = [  # noqa: RUF012 - as SQLAlchemy declares what makes two of them alike.
+        ("column", InternalTraversal.dp_clauseelement),
+        ("listed", InternalTraversal.dp_clauseelement),
+    ]
 
     def __init__(self, column: ColumnElement[Any], name: str) -> None:
         self.column = column

@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, case, null, select
+from sqlalchemy import ColumnElement, Select, case, null, select
 
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.storage.filters import folded
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, MEAN_LENGTH, META_WEIGHT, SATURATION, Match, Wanted
-from komorebi_mcp.storage.owned import Rows, among, any_number, numbers, of_owner
+from komorebi_mcp.storage.owned import Rows, among, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.ranking import Beside, Place, Reading
 from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
 from komorebi_mcp.text.cues import asks, tells_when
@@ -24,6 +24,31 @@ WAITING_CHARS_MAX = 1_000_000
 
 READ_CHARS_MAX = 8_000
 """A longer text keeps the score the database gave it, for some hundred are to be read in milliseconds."""
+
+_ROW, _ENTRY = captures.c, capture_index.c
+_IS_SHORT = _ROW.chars <= READ_CHARS_MAX
+_LENT = (
+    *(_ROW.seq, _ROW.project_id, case((_ROW.title_given, _ROW.title), else_=null()).label("title")),
+    *(_ROW.created_at, _ENTRY.asks, case((_IS_SHORT, _ENTRY.terms), else_=null()).label("terms")),
+    _ENTRY.length,
+)
+_OWN = (
+    *(case((_IS_SHORT, _ENTRY.meta), else_=null()).label("meta"), _ROW.source),
+    *(_ENTRY.tells_when, _ENTRY.signature),
+)
+
+
+def _reading(*columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(*columns)
+        .select_from(captures.join(capture_index, _ENTRY.seq == _ROW.seq))
+        .where(of_owner(captures), of_owner(capture_index), in_list(_ROW.seq, "seqs"))
+    )
+
+
+_WHOLE = _reading(*_LENT, *_OWN)
+_ANY_WHOLE = Prepared(_WHOLE)
+_BESIDE = Prepared(_reading(*_LENT))
 
 
 def waiting(
@@ -120,13 +145,13 @@ def indexed(
     named = frozenset((*query.terms, *wanted.weights))
     is_named: dict[str | None, bool] = {}
     found: dict[int, Reading] = {}
-    for seq, place, is_question, terms, length, *rest in _read(rows, scores, whole=True, where=where):
-        meta, source, is_timed, signature = rest
+    for each in _whole(rows, scores, where):
+        seq, *place, is_question, terms, length, meta, source, is_timed, signature = each
         if source not in is_named:
             is_named[source] = _is_named(source, named)
         found[seq] = Reading(
             seq=seq,
-            place=place,
+            place=Place(*place),
             counts=_counts(wanted, (terms or "").split(" ")),
             meta=_counts(wanted, (meta or "").split(" ")),
             length=length,
@@ -139,43 +164,21 @@ def indexed(
     return found
 
 
+def _whole(rows: Rows, seqs: Collection[int], where: CaptureFilter | None) -> Iterable[Any]:
+    if not seqs:
+        return ()
+    if where is None:
+        return rows.fetch(_ANY_WHOLE, seqs=seqs)
+    return rows.run(_WHOLE.where(folded(rows, where)), {"the_owner": rows.owner, "seqs": seqs})
+
+
 def beside(rows: Rows, wanted: Wanted, seqs: Collection[int]) -> dict[int, Beside]:
     """What captures in the index lend to those beside them; nothing of those that are not there."""
+    found = rows.fetch(_BESIDE, seqs=seqs) if seqs else ()
     return {
-        seq: Beside(seq, place, _counts(wanted, (terms or "").split(" ")), length, is_question)
-        for seq, place, is_question, terms, length in _read(rows, seqs, whole=False)
+        seq: Beside(seq, Place(*place), _counts(wanted, (terms or "").split(" ")), length, is_question)
+        for seq, *place, is_question, terms, length in found
     }
-
-
-def _read(
-    rows: Rows, seqs: Collection[int], *, whole: bool, where: CaptureFilter | None = None
-) -> Iterable[Any]:
-    if not seqs:
-        return
-    statement = _reading(rows.connection.dialect.name, whole=whole)
-    if where is not None:
-        statement = statement.where(folded(rows, where))
-    found = rows.run_ready(statement, seqs=numbers(rows, seqs)).all()
-    for seq, project_id, title, created_at, *rest in found:
-        yield seq, Place(project_id, title, created_at), *rest
-
-
-@cache
-def _reading(dialect: str, *, whole: bool) -> Select[*tuple[Any, ...]]:
-    """Made once: building a statement costs more than running it."""
-    row, entry = captures.c, capture_index.c
-    title = case((row.title_given, row.title), else_=null())
-    # A longer text would cost more to read than it tells.
-    short = row.chars <= READ_CHARS_MAX
-    columns = [row.seq, row.project_id, title, row.created_at, entry.asks]
-    columns += [case((short, entry.terms), else_=null()), entry.length]
-    if whole:
-        columns += [case((short, entry.meta), else_=null()), row.source, entry.tells_when, entry.signature]
-    return (
-        select(*columns)
-        .select_from(captures.join(capture_index, entry.seq == row.seq))
-        .where(of_owner(captures), of_owner(capture_index), any_number(dialect, row.seq, "seqs"))
-    )
 
 
 def _counts(wanted: Wanted, terms: Iterable[str]) -> dict[str, int]:

@@ -11,27 +11,33 @@ from datetime import UTC, datetime
 from sqlalchemy import bindparam, func, select, update
 
 from komorebi_mcp.domain.captures import CaptureFilter
-from komorebi_mcp.storage.owned import Rows, any_of, batches, equals, of_owner
+from komorebi_mcp.storage.owned import Rows, batches, equals, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
 
 _MONTHS_MAX = 36
 """A longer stretch of time is left to the rows."""
 
-# Made once: building a statement costs more than running it.
-_FILED = select(captures.c.seq, captures.c.project_id, captures.c.kind, captures.c.created_at).where(
-    of_owner(captures), captures.c.seq.in_(any_of("seqs"))
+_FILED = Prepared(
+    select(captures.c.seq, captures.c.project_id, captures.c.kind, captures.c.created_at).where(
+        of_owner(captures), in_list(captures.c.seq, "seqs")
+    )
 )
-_TAGGED = select(capture_tags.c.seq, capture_tags.c.tag).where(
-    of_owner(capture_tags), capture_tags.c.seq.in_(any_of("seqs"))
+_TAGGED = Prepared(
+    select(capture_tags.c.seq, capture_tags.c.tag).where(
+        of_owner(capture_tags), in_list(capture_tags.c.seq, "seqs")
+    )
 )
-_RESCOPE = (
+_RESCOPE = Prepared(
     update(capture_index)
     .where(of_owner(capture_index), capture_index.c.seq == bindparam("of_seq"))
     .values(scope=bindparam("new_scope"))
 )
-_FIRST_AND_LAST = select(
-    select(func.min(captures.c.created_at)).where(of_owner(captures)).scalar_subquery(),
-    select(func.max(captures.c.created_at)).where(of_owner(captures)).scalar_subquery(),
+_FIRST_AND_LAST = Prepared(
+    select(
+        select(func.min(captures.c.created_at)).where(of_owner(captures)).scalar_subquery().label("first"),
+        select(func.max(captures.c.created_at)).where(of_owner(captures)).scalar_subquery().label("last"),
+    )
 )
 
 
@@ -45,7 +51,7 @@ def rescope(rows: Rows, seqs: Sequence[int]) -> None:
     """Brings the tokens of captures in the index up to date with their rows."""
     for some in batches(seqs):
         tags: dict[int, list[str]] = {}
-        for seq, tag in rows.run_ready(_TAGGED, seqs=some):
+        for seq, tag in rows.fetch(_TAGGED, seqs=some):
             tags.setdefault(seq, []).append(tag)
         changed = [
             {
@@ -58,10 +64,9 @@ def rescope(rows: Rows, seqs: Sequence[int]) -> None:
                     created_at=row.created_at,
                 ),
             }
-            for row in rows.run_ready(_FILED, seqs=some)
+            for row in rows.fetch(_FILED, seqs=some)
         ]
-        if changed:
-            rows.run_ready_for_each(_RESCOPE, changed)
+        rows.change(_RESCOPE, changed)
 
 
 def asked_for(rows: Rows, where: CaptureFilter) -> list[list[str]]:
@@ -81,7 +86,7 @@ def months_asked_for(rows: Rows, where: CaptureFilter) -> list[str]:
     """The months of which captures that fit have one; none where any will do, or too many to name."""
     if where.since is None and where.until is None:
         return []
-    first, last = rows.run_ready(_FIRST_AND_LAST).one()
+    first, last = rows.fetch(_FIRST_AND_LAST)[0]
     if first is None:
         return []
     start = first if where.since is None else max(first, where.since)

@@ -20,7 +20,8 @@ from komorebi_mcp.storage import readings, search_postgres, search_sqlite
 from komorebi_mcp.storage.filters import digest
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
-from komorebi_mcp.storage.owned import Rows, any_of, of_owner
+from komorebi_mcp.storage.owned import Rows, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.ranking import REACH, Beside, Reading, rank, same_session
 from komorebi_mcp.storage.tables import captures, projects
 from komorebi_mcp.storage.wording import Sought, forms, in_query, look_up, spellings, weigh
@@ -32,16 +33,15 @@ _BESIDE_MAX = 50
 
 _FIRST_BEHIND_HEAD = Match(sys.float_info.max, 0)
 
-# Made once: building a statement costs more than running it.
-_NEWEST = select(func.max(captures.c.seq)).where(of_owner(captures))
-_STORED = select(func.count()).select_from(captures).where(of_owner(captures))
-_HITS = (
+_NEWEST = Prepared(select(func.max(captures.c.seq).label("seq")).where(of_owner(captures)))
+_STORED = Prepared(select(func.count().label("stored")).select_from(captures).where(of_owner(captures)))
+_HITS = Prepared(
     select(
         *(captures.c.seq, captures.c.id, captures.c.title, captures.c.content, captures.c.created_at),
         projects.c.name.label("project"),
     )
     .select_from(WITH_PROJECT)
-    .where(of_owner(captures), captures.c.seq.in_(any_of("seqs")))
+    .where(of_owner(captures), in_list(captures.c.seq, "seqs"))
 )
 
 
@@ -267,8 +267,8 @@ def _is_indexable(term: str) -> bool:
 def _start(rows: Rows, query: SearchQuery) -> _Place:
     # Arrival numbers only grow: their greatest is near the number of captures and costs nothing to read.
     # Where others store captures too it is not, and a score made with it would tell how many.
-    newest_seq = int(rows.run_ready(_NEWEST).scalar() or 0)
-    stored = int(rows.run_ready(_STORED).scalar_one()) if rows.has_others() else newest_seq
+    newest_seq = rows.fetch(_NEWEST)[0].seq or 0
+    stored = rows.fetch(_STORED)[0].stored if rows.has_others() else newest_seq
     dialect = _dialect(rows)
     frequencies = dialect.frequencies(rows, [*in_query(query), *forms(query)], stored=stored)
     meant = {
@@ -280,8 +280,7 @@ def _start(rows: Rows, query: SearchQuery) -> _Place:
 def _hits(rows: Rows, query: SearchQuery, matches: Sequence[Match]) -> tuple[Hit, ...]:
     if not matches:
         return ()
-    read = rows.run_ready(_HITS, seqs=[match.seq for match in matches]).all()
-    found = {each.seq: each for each in read}
+    found = {each.seq: each for each in rows.fetch(_HITS, seqs=[match.seq for match in matches])}
     return tuple(
         Hit(
             id=each.id,

@@ -21,7 +21,8 @@ from sqlalchemy import (
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.storage.filters import folded
 from komorebi_mcp.storage.matching import CANDIDATES_MAX, META_WEIGHT, Match, Matches, Wanted
-from komorebi_mcp.storage.owned import Rows, any_of, batches
+from komorebi_mcp.storage.owned import Rows, batches
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.scopes import asked_for, months_asked_for, owner_token
 from komorebi_mcp.storage.tables import captures
 
@@ -41,9 +42,10 @@ _FREQUENCY_MAX = 20_000
 _COUNTS_MAX = 200
 """Counts in one statement, of which SQLite takes 500."""
 
-# Made once: building a statement costs more than running it.
-_FREQUENCIES = select(_vocabulary.c.term, _vocabulary.c.doc).where(_vocabulary.c.term.in_(any_of("terms")))
-_NEWEST_IN_SCOPE = (
+_FREQUENCIES = Prepared(
+    select(_vocabulary.c.term, _vocabulary.c.doc).where(in_list(_vocabulary.c.term, "terms"))
+)
+_NEWEST_IN_SCOPE = Prepared(
     select(_search.c.rowid)
     .where(_row.op("MATCH")(bindparam("scope")))
     .order_by(_search.c.rowid.desc())
@@ -58,8 +60,7 @@ def frequencies(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, i
     if terms and rows.has_others():
         # The vocabulary is everybody's: a score made with it would tell what others have stored.
         return _frequencies_of_owner(rows, terms)
-    found = rows.run(_FREQUENCIES, {"terms": list(terms)}).all()
-    return {each.term: each.doc for each in found}
+    return {each.term: each.doc for each in rows.fetch(_FREQUENCIES, terms=terms)}
 
 
 known = frequencies
@@ -122,8 +123,8 @@ def _is_dense(rows: Rows, scope: str, newest_seq: int) -> bool:
 
     FTS5 reads all entries of every token it is asked for, and ranking reads them once more.
     """
-    back = rows.run(_NEWEST_IN_SCOPE, {"scope": f"scope : {_quoted(scope)}"}).scalar()
-    return back is not None and newest_seq - back < _DENSE_OF / _DENSE_SHARE
+    back = rows.fetch(_NEWEST_IN_SCOPE, scope=f"scope : {_quoted(scope)}")
+    return bool(back) and newest_seq - back[0].rowid < _DENSE_OF / _DENSE_SHARE
 
 
 def _quoted(text: str) -> str:

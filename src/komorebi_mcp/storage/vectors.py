@@ -4,12 +4,14 @@ A vector goes with the capture's row in the index, so that an edit takes it away
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, func, null, select
 
 from komorebi_mcp.domain.jobs import Unread
 from komorebi_mcp.domain.vectors import Coverage, Vector
-from komorebi_mcp.storage.owned import AnyRow, Rows, among, any_number, any_of, numbers, of_owner
+from komorebi_mcp.storage.owned import Rows, among, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import capture_index, capture_vectors, captures
 
 READ_CHARS_MAX = 100_000
@@ -21,8 +23,7 @@ _WINDOW = 5_000
 """So many arrival numbers are looked at in one statement, so that none takes long."""
 
 _vector = capture_vectors.c
-# Made once: building a statement costs more than running it.
-_SINCE = (
+_SINCE = Prepared(
     select(_vector.place, _vector.seq, _vector.vector)
     .where(
         of_owner(capture_vectors), _vector.model == bindparam("of_model"), _vector.place > bindparam("behind")
@@ -30,10 +31,15 @@ _SINCE = (
     .order_by(_vector.place)
     .limit(_SINCE_MAX)
 )
-_FINGERPRINTS = (
+_HELD = Prepared(
+    select(_vector.seq, _vector.vector).where(
+        of_owner(capture_vectors), _vector.model == bindparam("of_model"), in_list(_vector.seq, "seqs")
+    )
+)
+_FINGERPRINTS = Prepared(
     select(captures.c.seq, captures.c.fingerprint)
     .select_from(captures.join(capture_index, capture_index.c.seq == captures.c.seq))
-    .where(of_owner(captures), of_owner(capture_index), captures.c.seq.in_(any_of("seqs")))
+    .where(of_owner(captures), of_owner(capture_index), in_list(captures.c.seq, "seqs"))
 )
 
 
@@ -47,7 +53,7 @@ def add(rows: Rows, found: Iterable[tuple[int, Vector]]) -> None:
 
 def replace(rows: Rows, found: Sequence[tuple[Unread, Vector]]) -> None:
     """Keeps vectors in place of other models', but for captures that changed since they were read."""
-    read = rows.run_ready(_FINGERPRINTS, seqs=[each.seq for each, _ in found])
+    read = rows.fetch(_FINGERPRINTS, seqs=[each.seq for each, _ in found])
     fingerprints = {row.seq: row.fingerprint for row in read}
     same = {each.seq: vector for each, vector in found if fingerprints.get(each.seq) == each.fingerprint}
     rows.run(rows.delete(capture_vectors).where(among(_vector.seq, same)))
@@ -56,16 +62,12 @@ def replace(rows: Rows, found: Sequence[tuple[Unread, Vector]]) -> None:
 
 def of(rows: Rows, model: str, seqs: Collection[int]) -> dict[int, bytes]:
     """The vectors that this model made of these captures."""
-    dialect = rows.connection.dialect.name
-    held = rows.select(_vector.seq, _vector.vector, of=capture_vectors).where(
-        _vector.model == model, any_number(dialect, _vector.seq, "seqs")
-    )
-    return {seq: bytes(values) for seq, values in rows.run(held, {"seqs": numbers(rows, seqs)})}
+    return {seq: bytes(values) for seq, values in rows.fetch(_HELD, of_model=model, seqs=seqs)}
 
 
-def since(rows: Rows, model: str, place: int) -> Sequence[AnyRow]:
+def since(rows: Rows, model: str, place: int) -> Sequence[Any]:
     """Place, capture and vector of the first that were kept after that place, in their order."""
-    return rows.run_ready(_SINCE, of_model=model, behind=place).all()
+    return rows.fetch(_SINCE, of_model=model, behind=place)
 
 
 def place_behind(rows: Rows, model: str, count: int) -> int:
