@@ -85,20 +85,39 @@ async def test_a_long_capture_is_read_to_its_end_in_parts(tmp_path: Path) -> Non
         assert len(parts) > 10
 
 
-async def test_a_budget_too_small_for_one_character_still_gets_to_the_end(tmp_path: Path) -> None:
+async def test_however_small_the_budget_reading_on_gets_to_the_end(tmp_path: Path) -> None:
+    content = "🦊🦊 und größere Füchse, " * 20
     async with open_rooms(tmp_path) as rooms:
-        ids = await store(rooms, "🦊🦊")
-        first = await rooms.find.read(OWNER, ids, max_tokens=61)
-        assert first.next_offset == 1
+        ids = await store(rooms, content)
+        parts = []
+        offset: int | None = 0
+        while offset is not None:
+            result = await rooms.find.read(OWNER, ids, max_tokens=1, offset=offset)
+            parts.append(result.captures[0].content)
+            assert parts[-1]
+            offset = result.next_offset
+        assert "".join(parts) == content
 
 
-async def test_several_captures_share_one_budget_and_the_cut_ones_are_named(tmp_path: Path) -> None:
+async def test_several_captures_come_whole_and_those_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    contents = ("a " * 400, "b " * 4_000, "c " * 400)
     async with open_rooms(tmp_path) as rooms:
-        ids = await store(rooms, "a " * 400, "b " * 4_000, "c " * 400)
+        ids = await store(rooms, *contents)
         result = await rooms.find.read(OWNER, ids, max_tokens=1_000)
-        assert [capture.id for capture in result.captures] == ids
-        assert result.cut == (ids[1], ids[2])
+        assert [capture.content for capture in result.captures] == [contents[0], contents[2]]
+        assert result.left_out == (ids[1],)
         assert result.next_offset is None
+
+
+async def test_where_the_first_of_several_is_too_long_it_is_cut_and_stands_alone(tmp_path: Path) -> None:
+    long = "b " * 4_000
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, long, "short", "shorter")
+        result = await rooms.find.read(OWNER, ids, max_tokens=1_000)
+        (cut,) = result.captures
+        assert result.next_offset == len(cut.content)
+        assert long.startswith(cut.content)
+        assert result.left_out == (ids[1], ids[2])
 
 
 async def test_unknown_ids_among_known_ones_are_reported_and_alone_are_an_error(tmp_path: Path) -> None:

@@ -165,6 +165,19 @@ async def test_a_long_capture_is_read_on_at_next_offset(tmp_path: Path, mode: st
         assert "".join(parts) == content
 
 
+async def test_a_text_that_does_not_fit_is_named_rather_than_shown_cut(tmp_path: Path, mode: str) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        ids = [(await call(client, "capture", content=f"{n} " * 4_000))["id"] for n in range(3)]
+        result = await client.call_tool("read_captures", {"ids": ids, "max_tokens": 4_500})
+        assert isinstance(result, CallToolResult)
+        read = result.structured_content
+        assert read is not None
+        assert [capture["content"] for capture in read["captures"]] == ["0 " * 4_000, "1 " * 4_000]
+        assert read["left_out"] == [ids[2]]
+        assert "next_offset" not in read
+        assert text_of(result).endswith(f"Left out for length: repeat the call with ids {ids[2]}.")
+
+
 async def test_ids_that_are_not_there_are_named_beside_those_that_are(tmp_path: Path, mode: str) -> None:
     missing = "0192d4e8-0000-7000-8000-000000000000"
     async with open_client(tmp_path, mode=mode) as client:

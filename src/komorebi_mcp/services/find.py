@@ -7,10 +7,8 @@ from komorebi_mcp.domain.captures import (
     Capture,
     CaptureFilter,
     CaptureOverview,
-    Entity,
     NearDuplicate,
     Order,
-    PassageSize,
 )
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.model import Model
@@ -18,22 +16,19 @@ from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import Hit, Related, SearchQuery
 from komorebi_mcp.domain.vectors import Vector
 from komorebi_mcp.errors import InvalidInput, NotFound
+from komorebi_mcp.services.portions import Portion, portion
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.terms import parse_query, terms
 from komorebi_mcp.text.times import time_span
-from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens
+from komorebi_mcp.text.tokens import estimate_tokens
 
 READ_TOKENS_DEFAULT = 8_000
 READ_TOKENS_MAX = 25_000
 QUERY_CHARS_MAX = 10_000
 
-_CAPTURE_TOKENS = 60
-"""What a capture's id, uri, title and other fields cost beside its content."""
 _HIT_TOKENS = 70
 """What a hit's id, uri, project and time cost beside its title and snippet."""
-_ENTITY_TOKENS = 14
-_ENTITIES_SHOWN_MAX = 50
 _RELATED_TOKENS = 70
 _NEAR_TOKENS = 60
 _RELATED_MAX = 5
@@ -52,14 +47,9 @@ class SearchResult(Model):
     """No capture has the "quoted words" in that order, so these have some words of the query."""
 
 
-class ReadResult(Model):
-    """Captures whole, or as much of them as fits."""
+class ReadResult(Portion):
+    """What of the captures fits, and what is told with them."""
 
-    captures: tuple[Capture, ...]
-    next_offset: int | None
-    """Where to go on, in characters, when one capture was asked for and did not fit."""
-    cut: tuple[str, ...]
-    """Ids of captures whose content is not given whole."""
     missing: tuple[str, ...]
     """Ids that were asked for and are not there."""
     near: Mapping[str, tuple[NearDuplicate, ...]] = {}
@@ -155,9 +145,10 @@ class Find:
         related: bool = False,
         joined: bool = True,
     ) -> ReadResult:
-        """The captures with these ids, in this order, their contents together within `max_tokens`.
+        """The captures with these ids, in this order, as many of them as fit whole into `max_tokens`.
 
-        The first passage of a group is read as the whole text, unless `joined` is false.
+        Only the first one is cut where it does not fit, and then stands alone. The first passage of a group
+        is read as the whole text, unless `joined` is false.
 
         Raises:
             InvalidInput: An offset was given with several ids, or lies beyond the end.
@@ -171,29 +162,15 @@ class Find:
             missing = not_there(wanted, {capture.id for capture in found})
             near = {} if offset else await transaction.captures.near_duplicates(wanted)
             alike = {c.id: await _related(transaction, c) for c in found} if related else {}
-            sizes = await _sizes(transaction, found, joined=joined)
-            chars = sum(size.chars for size in sizes[found[0].id])
-            if offset and offset >= chars:
-                raise InvalidInput(
-                    f"offset {offset} is beyond the end: the capture has {chars} characters. "
-                    "Repeat the call with a smaller offset."
-                )
-            shown: list[Capture] = []
-            cut: list[str] = []
-            left = max_tokens
-            for capture in found:
-                left -= _RELATED_TOKENS * len(alike.get(capture.id, ()))
-                left -= _NEAR_TOKENS * len(near.get(capture.id, ()))
-                part, cost = await _part(transaction, capture, sizes[capture.id], offset=offset, tokens=left)
-                left -= cost
-                shown.append(part)
-                if offset + len(part.content) < sum(size.chars for size in sizes[capture.id]):
-                    cut.append(capture.id)
-        reads_on = len(found) == 1 and bool(cut)
+            beside = {
+                c.id: _RELATED_TOKENS * len(alike.get(c.id, ())) + _NEAR_TOKENS * len(near.get(c.id, ()))
+                for c in found
+            }
+            read = await portion(
+                transaction, found, beside=beside, offset=offset, tokens=max_tokens, joined=joined
+            )
         return ReadResult(
-            captures=tuple(shown),
-            next_offset=offset + len(shown[0].content) if reads_on else None,
-            cut=tuple(cut),
+            **dict(read),
             missing=missing,
             near=near,
             related=alike,
@@ -241,49 +218,3 @@ def _how_many_fit(hits: Sequence[Hit], max_tokens: int) -> int:
         if left < 0:
             return max(count, 1)
     return len(hits)
-
-
-async def _sizes(
-    transaction: Transaction, found: Sequence[Capture], *, joined: bool
-) -> Mapping[str, Sequence[PassageSize]]:
-    """What is to be read for each capture: itself, or all passages of the text it begins."""
-    sizes = {c.id: [PassageSize(id=c.id, group=c.id, chars=len(c.content))] for c in found}
-    heads = [c.id for c in found if c.passage is not None and c.passage.group == c.id]
-    if heads and joined:
-        passages = await transaction.captures.passages(heads)
-        sizes |= {head: [size for size in passages if size.group == head] for head in heads}
-    return sizes
-
-
-async def _part(
-    transaction: Transaction, capture: Capture, sizes: Sequence[PassageSize], *, offset: int, tokens: int
-) -> tuple[Capture, int]:
-    """`capture` with as much of its text as fits, from `offset` on, and what it costs in tokens."""
-    left = max(tokens - _CAPTURE_TOKENS, 0)
-    pieces: list[str] = []
-    within: list[Entity] = []
-    start, at = 0, offset
-    for size in sizes:
-        if start + size.chars > at:
-            # Read one at a time: the whole text may be larger than memory.
-            passage = capture if size.id == capture.id else (await transaction.captures.get([size.id]))[0]
-            rest = passage.content[at - start :]
-            piece = cut_to_tokens(rest, left)
-            if not piece and left and not pieces:
-                # A character can be dearer than what is left; without it reading on would never end.
-                piece = rest[:1]
-            left -= estimate_tokens(piece)
-            here = [
-                e.model_copy(update={"start": start + e.start, "end": start + e.end})
-                for e in passage.entities
-            ]
-            within += [e for e in here if at <= e.start and e.end <= at + len(piece)]
-            pieces.append(piece)
-            at += len(piece)
-            if len(piece) < len(rest):
-                break
-        start += size.chars
-    entities = tuple(within[: min(max(left, 0) // _ENTITY_TOKENS, _ENTITIES_SHOWN_MAX)])
-    content = "".join(pieces)
-    cost = _CAPTURE_TOKENS + estimate_tokens(content) + _ENTITY_TOKENS * len(entities)
-    return capture.model_copy(update={"content": content, "entities": entities}), cost

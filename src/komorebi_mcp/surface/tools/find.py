@@ -258,10 +258,12 @@ async def _read(call: Call, arguments: ReadArguments) -> Reply:
     fitting = how_many_fit(
         whole, room_tokens=ROOM_TOKENS + max(0, arguments.max_tokens - READ_TOKENS_DEFAULT)
     )
-    shown, left_out = tuple(whole[:fitting]), tuple(each.id for each in whole[fitting:])
-    parts = [_told(whole, cut=whole.id in read.cut) for whole in shown]
+    shown = tuple(whole[:fitting])
+    left_out = (*(each.id for each in whole[fitting:]), *read.left_out)
+    parts = [_told(each) for each in shown]
     if read.next_offset is not None:
-        parts.append(f"There is more: repeat the call with offset {read.next_offset}.")
+        alone = "this id alone and " if left_out else ""
+        parts.append(f"There is more: repeat the call with {alone}offset {read.next_offset}.")
     if left_out:
         parts.append(f"Left out for length: repeat the call with ids {', '.join(left_out)}.")
     structured = Reading(
@@ -273,13 +275,11 @@ async def _read(call: Call, arguments: ReadArguments) -> Reply:
     return Reply(structured, paragraphs([*parts, not_found(read.missing)]))
 
 
-def _told(whole: Whole, *, cut: bool) -> str:
+def _told(whole: Whole) -> str:
     filed = [whole.project or "unfiled", whole.kind, whole.status, moment(whole.created_at), whole.id]
     if whole.passage is not None and whole.passage.group != whole.id:
         filed.append(f"passage {whole.passage.position} of the text that begins with {whole.passage.group}")
     lines = [f"## {whole.title}", ", ".join(filed), fenced(whole.content)]
-    if cut:
-        lines.append("(cut to fit max_tokens; read this id alone to get the rest)")
     lines += [
         f"Almost the same ({other.similarity:.0%}): **{other.title}**, id {other.id}"
         for other in whole.near_duplicates or ()
