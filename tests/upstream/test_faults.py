@@ -14,6 +14,7 @@ from komorebi_mcp.upstream import handshake, stdio
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
 from support.gateway import LIST_TTL_MS, all_tools, call, gateway, http_server, raw, raw_client, upstreams
+from support.processes import is_running
 
 pytestmark = pytest.mark.process
 
@@ -281,16 +282,6 @@ async def test_a_secret_in_an_error_or_on_stderr_is_masked(
     assert caught.value.data == {"header": "Bearer [secret]"}
     shown = f"{died.value} {status} {''.join(capsys.readouterr())}"
     assert "written-out-secret" not in shown
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A process that ended stays in the table until its new parent looks.
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")

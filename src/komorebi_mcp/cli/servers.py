@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from komorebi_mcp.app import open_app
+from komorebi_mcp.cli.ending import end_by_all_means
 from komorebi_mcp.cli.logs import configure_logs
 from komorebi_mcp.settings import Settings, load_settings
 from komorebi_mcp.surface.server import open_server
@@ -47,7 +48,7 @@ def _spare_the_collector() -> None:
 async def _stdio(settings: Settings) -> None:
     async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
         _spare_the_collector()
-        await serve_stdio(server)
+        await serve_stdio(server, on_stop=end_by_all_means)
 
 
 async def _http(settings: Settings, host: str, port: int) -> None:
@@ -56,7 +57,9 @@ async def _http(settings: Settings, host: str, port: int) -> None:
 
     async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
         _spare_the_collector()
-        await serve_http(server, app, host=host, port=port, on_listening=_announce)
+        await serve_http(server, app, host=host, port=port, on_listening=_announce, on_stop=end_by_all_means)
+    # The last collection would walk all that the sessions left behind: 0.4 s after a thousand of them.
+    gc.freeze()
 
 
 def _announce(url: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import anyio
 
 from komorebi_mcp.app import open_app
+from komorebi_mcp.cli.ending import end_by_all_means
 from komorebi_mcp.cli.session import ready_settings
 from komorebi_mcp.settings import Settings
 
@@ -27,4 +28,5 @@ async def _work(settings: Settings) -> None:
             sys.stderr.write("Working\n")
             sys.stderr.flush()
             async for _ in signals:
+                end_by_all_means()
                 return

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,12 +11,13 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from komorebi_mcp.domain.access import Scope as Right
 from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.door import Door
 from komorebi_mcp.surface.principal import let_in
+from komorebi_mcp.surface.underway import Requests
 
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 RECHECK_S: Final = 2.0
@@ -48,14 +50,6 @@ def _origin(scope: Scope) -> str:
     return f"{scope['scheme']}://{Headers(scope=scope).get('host', 'localhost')}"
 
 
-@dataclass(eq=False, slots=True)
-class _Open:
-    """A request under way."""
-
-    credential: str | None
-    cancel: anyio.CancelScope
-
-
 class Authentication:
     """Lets a request through with its principal noted on it, or answers it with 401."""
 
@@ -65,7 +59,7 @@ class Authentication:
         self._door = door
         self._place = place
         self._public = frozenset(public)
-        self._open: set[_Open] = set()
+        self.requests = Requests()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._public:
@@ -83,17 +77,17 @@ class Authentication:
             await answer(scope, receive, send)
             return
         if principal is None:
-            await unauthorized(scope, self._place, tried=credential is not None)(scope, receive, send)
+            await _refuse(self._place, credential, scope, receive, send)
             return
         let_in(scope, principal)
-        await self._watched(credential, scope, receive, send)
+        await self.requests.answer(self._app, scope, receive, send, credential=credential)
 
     async def watch(self) -> None:
         """Ends requests whose token has been revoked or has run out meanwhile, until cancelled."""
         while True:
             await anyio.sleep(RECHECK_S)
             verdicts: dict[str | None, bool] = {}
-            for request in tuple(self._open):
+            for request in self.requests:
                 credential = request.credential
                 try:
                     if credential not in verdicts:
@@ -102,28 +96,11 @@ class Authentication:
                     _log.warning("auth.not_checked_again", error=str(error))
                     break
                 if not verdicts[credential]:
-                    request.cancel.cancel()
+                    request.end(partial(_refuse, self._place, credential))
 
-    async def _watched(self, credential: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        state = {"begun": False, "done": False}
 
-        async def noted(message: Message) -> None:
-            state["begun"] = True
-            state["done"] = message["type"] == "http.response.body" and not message.get("more_body", False)
-            await send(message)
-
-        with anyio.CancelScope() as cancel:
-            request = _Open(credential, cancel)
-            self._open.add(request)
-            try:
-                await self._app(scope, receive, noted)
-            finally:
-                self._open.discard(request)
-        if cancel.cancelled_caught and not state["done"]:
-            if state["begun"]:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-            else:
-                await unauthorized(scope, self._place, tried=credential is not None)(scope, receive, send)
+async def _refuse(place: Place, credential: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+    await unauthorized(scope, place, tried=credential is not None)(scope, receive, send)
 
 
 def _credential(headers: list[str]) -> str | None:

@@ -37,6 +37,18 @@ PATH: Final = "/mcp"
 PUBLIC: Final = ("/health", "/ready", METADATA_PATH, f"{METADATA_PATH}{PATH}")
 """What anyone may ask: nothing there is anybody's."""
 
+LAST_WORDS_S: Final = 0.2
+"""How long the answers to what is given up at the end may take to go out."""
+
+_STOPPING: Final = JSONResponse(
+    {
+        "error": "temporarily_unavailable",
+        "error_description": "The server is being stopped. Send the request again in a moment.",
+    },
+    status_code=503,
+    headers={"retry-after": "1"},
+)
+
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
 _log = structlog.get_logger(__name__)
@@ -65,6 +77,15 @@ class Front:
     asgi: ASGIApp
     authentication: Authentication
     streams: OpenStreams
+    sessions: ResumableSessions
+
+    async def end(self) -> None:
+        """Ends whatever is still under way, and tells each of its clients so."""
+        self.sessions.end()
+        # Their calls are answered with an error, which is on its way out.
+        await anyio.sleep(LAST_WORDS_S)
+        for request in self.authentication.requests:
+            request.end(_STOPPING)
 
 
 def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
@@ -78,15 +99,24 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     checked = Bodies(inner, path=PATH, endpoint=sessions.handle_request, forbid=partial(forbidden, place))
     streams = OpenStreams(checked)
     authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC)
-    return Front(AccessLog(_TrustedSender(authentication, security=security)), authentication, streams)
+    return Front(
+        AccessLog(_TrustedSender(authentication, security=security)), authentication, streams, sessions
+    )
 
 
 async def serve_http(
-    server: KomorebiServer, app: App, *, host: str, port: int, on_listening: Callable[[str], None]
+    server: KomorebiServer,
+    app: App,
+    *,
+    host: str,
+    port: int,
+    on_listening: Callable[[str], None],
+    on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serves until a signal comes; streams that are open then are ended.
+    """Serves until a signal comes; streams that are open then are ended, and calls after a moment.
 
-    `on_listening` is handed the endpoint's URL once clients can connect. Port 0 takes a free one.
+    `on_listening` is handed the endpoint's URL once clients can connect, and `on_stop` is called when the
+    signal comes. Port 0 takes a free one.
 
     Raises:
         ConfigError: Others could reach the host and nobody would ask who they are, or the port is taken.
@@ -98,13 +128,21 @@ async def serve_http(
     def stop() -> None:
         server.close_streams()
         front.streams.end()
+        on_stop()
+
+    async def hurry() -> None:
+        # Upstreams have the rest of the time to go, and what was asked of them is answered.
+        app.aggregate.upstreams.stop()
+        await front.end()
 
     with bind(host, port) as listening:
         name = f"[{host}]" if listening.family == AF_INET6 else host
         url = f"http://{name}:{listening.getsockname()[1]}{PATH}"
         async with anyio.create_task_group() as beside:
             beside.start_soon(front.authentication.watch)
-            await listen(front.asgi, listening, on_ready=lambda: on_listening(url), on_stop=stop)
+            await listen(
+                front.asgi, listening, on_ready=lambda: on_listening(url), on_stop=stop, on_overdue=hurry
+            )
             beside.cancel_scope.cancel()
 
 

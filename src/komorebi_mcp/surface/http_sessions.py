@@ -56,6 +56,13 @@ class ResumableSessions(StreamableHTTPSessionManager):
         else:
             await super().handle_request(scope, receive, send)
 
+    def end(self) -> None:
+        """Ends every session; a call under way in one is answered with an error, and stopped."""
+        for transport in self._server_instances.values():
+            # As when a session has been idle for too long: its way out stays open until all is said.
+            if transport.idle_scope is not None:
+                transport.idle_scope.cancel()
+
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
         transport = super()._admit_session(requestor)
         if transport is not None:

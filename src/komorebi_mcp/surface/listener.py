@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -15,8 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from komorebi_mcp.errors import ConfigError
 
+CALLS_S = 0.6
+"""How long calls under way may take to be answered after a signal; then they are ended."""
 GRACE_S = 1
-"""How long open connections may take to finish after a signal."""
+"""How long open connections may take to finish after a signal, whatever becomes of that."""
 KEEP_ALIVE_S = 120
 """How long an idle connection stays open. After 5 s, uvicorn's own, the next call can meet its closing."""
 HEADERS_S = 20.0
@@ -117,8 +119,9 @@ class _Protocol(HttpToolsProtocol):
 class _Listener(uvicorn.Server):
     """uvicorn without its signal handling, which ends the process by the signal instead of by exit code 0."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, *, on_overdue: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
+        self._on_overdue = on_overdue
         self.ready = anyio.Event()
         """Set once it serves; it takes no request to stop before that."""
 
@@ -129,6 +132,16 @@ class _Listener(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._end_what_is_overdue)
+            await super().shutdown(sockets=sockets)
+            beside.cancel_scope.cancel()
+
+    async def _end_what_is_overdue(self) -> None:
+        await anyio.sleep(CALLS_S)
+        await self._on_overdue()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -147,11 +160,17 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 async def listen(
-    app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[], None], on_stop: Callable[[], None]
+    app: ASGIApp,
+    listening: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    on_stop: Callable[[], None],
+    on_overdue: Callable[[], Awaitable[None]],
 ) -> None:
     """Serves the application until a signal comes.
 
-    `on_ready` is called once clients can connect, `on_stop` before open connections are given their time.
+    `on_ready` is called once clients can connect, `on_stop` before open connections are given their time, and
+    `on_overdue` `CALLS_S` later, to end what is still under way.
     """
     _make_room()
     config = uvicorn.Config(
@@ -168,7 +187,7 @@ async def listen(
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    listener = _Listener(config)
+    listener = _Listener(config, on_overdue=on_overdue)
     # Whoever hears that we listen may send a signal at once.
     with _signals() as signals:
         on_ready()

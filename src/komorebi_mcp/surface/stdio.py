@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -45,10 +45,13 @@ _FromClient = MemoryObjectSendStream[SessionMessage | Exception]
 _ToClient = MemoryObjectSendStream[SessionMessage]
 
 
-async def serve_stdio(server: Server[App]) -> None:
-    """Serves the client at the other end of stdin and stdout until it goes or a signal comes."""
+async def serve_stdio(server: Server[App], *, on_stop: Callable[[], None] = lambda: None) -> None:
+    """Serves the client at the other end of stdin and stdout until it goes or a signal comes.
+
+    `on_stop` is called when a signal has come.
+    """
     with _wire() as (in_fd, out_fd):
-        async with _Session(in_fd, out_fd).streams() as (incoming, outgoing):
+        async with _Session(in_fd, out_fd, on_stop).streams() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 
 
@@ -79,6 +82,7 @@ class _Session:
 
     in_fd: int
     out_fd: int
+    on_stop: Callable[[], None]
     ended: anyio.Event = field(default_factory=anyio.Event)
     """A signal has come or the client reads no more."""
     written: anyio.Event = field(default_factory=anyio.Event)
@@ -109,6 +113,7 @@ class _Session:
             return
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for _ in signals:
+                self.on_stop()
                 self.ended.set()
                 return
 

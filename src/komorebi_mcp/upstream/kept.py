@@ -135,8 +135,9 @@ class KeptConnection:
             self._poke()
 
     def stop(self) -> None:
-        """Ends the connection, without waiting for it; `run` returns soon after."""
+        """Ends the connections, without waiting for it; `run` returns soon after."""
         self._stopping = True
+        self.seats.close()
         if self.state is UpstreamState.READY:
             self._poke()
         else:

@@ -140,6 +140,11 @@ class Links:
         for link in self.links.values():
             link.want(caller)
 
+    def stop(self) -> None:
+        """Ends every connection, without waiting for it; calls under way are told that it has ended."""
+        for link in self.links.values():
+            link.stop()
+
     def on_change(self, listener: Callable[[frozenset[Kind]], None]) -> Callable[[], None]:
         """Calls `listener` with the kinds of which there are others now.
 

@@ -197,8 +197,7 @@ async def open_upstreams(
             await upstreams.take_up(config)
             yield upstreams
         finally:
-            for link in upstreams.links.values():
-                link.stop()
+            upstreams.stop()
             tasks.cancel_scope.deadline = anyio.current_time() + CLOSE_S
 
 

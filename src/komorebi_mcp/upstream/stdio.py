@@ -25,8 +25,8 @@ from komorebi_mcp.upstream.allowance import Allowance
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A longer line ends the connection."""
-EXIT_GRACE_S = 0.7
-"""How long a child may take to end after its stdin closed, and again after SIGTERM."""
+EXIT_GRACE_S = 0.5
+"""How long a child may take to end after its stdin closed, and again after SIGTERM: we have 2 s for all."""
 
 _READ_BYTES = 64 * 1024
 _WRITES_WAITING_MAX = 64
