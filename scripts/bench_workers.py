@@ -2,8 +2,8 @@
 
     python scripts/bench_workers.py postgresql://USER@HOST/EMPTY_DATABASE --workers 1,2,4 --kill
 
-With `--kill` one worker of several is killed (SIGKILL) when half is done; what it had claimed is due again
-when its leases end, a minute later. Seconds are of this machine only: compare the rows of one run.
+With `--kill` one worker of several is killed (SIGKILL) when half is done; what it had claimed the
+others take over. Seconds are of this machine only: compare the rows of one run.
 """
 
 import argparse

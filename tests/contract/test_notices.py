@@ -257,3 +257,32 @@ async def test_where_notices_do_not_come_through_a_worker_goes_on_looking(
             assert not here.hears
         tasks.cancel_scope.cancel()
     assert (ear.heard, ear.connected) == ([], 0)
+
+
+@pytest.mark.postgres
+async def test_what_a_process_had_claimed_is_due_as_soon_as_it_is_gone_and_no_sooner(
+    url: str, clock: StillClock
+) -> None:
+    async with open_store(url, clock=clock) as here, open_store(url, clock=clock) as there:
+        await here.take_in(OWNER, [CaptureCreate(content=content) for content in ("1", "2", "3")])
+        async with here.work() as queue:
+            [unnamed] = await queue.claim(limit=1, lease_s=60)
+        async with listening(there):
+            async with there.work() as queue:
+                claimed = await queue.claim(limit=2, lease_s=60)
+            assert await _taken_over(here) == 0
+        with anyio.fail_after(5):
+            # The server takes a moment to notice that the connection has ended.
+            while not (orphans := await _taken_over(here)):
+                await anyio.lowlevel.checkpoint()
+        async with here.work() as queue:
+            again = await queue.claim(limit=3, lease_s=60)
+    assert orphans == 2
+    # Of whoever did not hear the others it cannot be told whether it lives, so that its lease has to end.
+    assert {job.capture.id for job in again} == {job.capture.id for job in claimed}
+    assert unnamed.capture.id not in {job.capture.id for job in again}
+
+
+async def _taken_over(store: Store) -> int:
+    async with store.work() as queue:
+        return await queue.take_over_from_the_dead()

@@ -1,18 +1,23 @@
 """Several server processes on one PostgreSQL: what one does, the clients of another hear of at once."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
 from mcp import Client
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
+from sqlalchemy import make_url
 
+from komorebi_mcp.domain.captures import CaptureCreate
+from komorebi_mcp.storage.store import Store, open_store
 from support.connections import MODES, call
 from support.databases import postgres_server
 from support.heard import Heard
-from support.processes import http_server, worker
+from support.processes import START_S, http_server, worker
 
 pytestmark = [pytest.mark.process, pytest.mark.postgres, pytest.mark.slow]
 
@@ -83,3 +88,42 @@ async def test_a_receipt_is_followed_to_its_enrichment_by_another_process(
                     read = await call(client, "read_captures", ids=later["id"])
                     if read["captures"][0]["status"] == "processed":
                         break
+
+
+async def test_what_a_killed_worker_had_claimed_is_enriched_within_seconds(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with open_store(database_url) as store, worker(tmp_path, database_url=database_url) as first:
+        await store.take_in("killed", [CaptureCreate(content=f"Pump {n} lost pressure.") for n in range(200)])
+        with anyio.fail_after(START_S):
+            while True:
+                first.send_signal(signal.SIGSTOP)
+                if claimed := under_lease(database_url):
+                    break
+                first.send_signal(signal.SIGCONT)
+                await anyio.lowlevel.checkpoint()
+        async with worker(tmp_path, database_url=database_url):
+            with anyio.fail_after(START_S):
+                # It may go on at any time, so that the other one leaves what it has claimed alone.
+                while await waiting(store) > claimed:
+                    await anyio.lowlevel.checkpoint()
+            assert under_lease(database_url) == claimed
+            first.kill()
+            with anyio.fail_after(HEARD_S):
+                while await waiting(store):
+                    await anyio.lowlevel.checkpoint()
+
+
+def under_lease(database_url: str) -> int:
+    """How many captures somebody is working on."""
+    address = make_url(database_url).set(drivername="postgresql").render_as_string()
+    with psycopg.connect(address) as connection:
+        [count] = connection.execute("SELECT count(*) FROM captures WHERE lease IS NOT NULL").fetchone() or [
+            0
+        ]
+    return int(count)
+
+
+async def waiting(store: Store) -> int:
+    async with store.look() as queue:
+        return (await queue.backlog()).waiting

@@ -26,6 +26,8 @@ _POLL_S = 0.5
 """How often to look for what another process stored or left behind."""
 _POLL_HEARING_S = 30.0
 """The same where other processes tell of it; less where a job is due before."""
+_ORPHANS_S = 1.0
+"""How often, while others hold leases, to look whether they are still there."""
 _PAUSE_S = 0.03
 """Each step is taken when no capture has come for so long: whoever captures comes first."""
 _PATIENCE_S = 0.05
@@ -140,8 +142,10 @@ class Worker:
     def _until_next_look_s(self) -> float:
         if not self._store.hears:
             return _POLL_S
-        due_s = inf if self._due_at is None else (self._due_at - self._clock()).total_seconds()
-        return max(0.0, min(_POLL_HEARING_S, due_s))
+        if self._due_at is None:
+            return _POLL_HEARING_S
+        due_s = (self._due_at - self._clock()).total_seconds()
+        return max(0.0, min(_ORPHANS_S, due_s))
 
     async def _pause(self) -> None:
         """Gives way to captures that are coming in."""
@@ -155,7 +159,7 @@ class Worker:
         async with self._store.look() as queue:
             self._due_at = await queue.next_due()
         # Looking takes no lock, so that an idle server is in nobody's way.
-        if self._due_at is None or self._due_at > self._clock():
+        if self._due_at is None or (self._due_at > self._clock() and not await self._inherit()):
             return False
         await self._pause()
         async with self._store.work() as queue:
@@ -181,6 +185,16 @@ class Worker:
                     await queue.release(left)
             raise
         return bool(jobs)
+
+    async def _inherit(self) -> bool:
+        """Whether there is work left behind by those that died, where it can be told that they did."""
+        if not self._store.hears:
+            return False
+        async with self._store.work() as queue:
+            orphans = await queue.take_over_from_the_dead()
+        if orphans:
+            _log.info("worker.took_over", captures=orphans)
+        return bool(orphans)
 
     async def _finish_some(self, done: list[tuple[Job, Enrichment]]) -> None:
         """Stores what was found out for some captures of one owner, and takes them out of `done`."""

@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Update, bindparam, func, select, update
+from sqlalchemy import Connection, Update, bindparam, func, or_, select, update
 
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Backlog, Job, Unread
 from komorebi_mcp.domain.nodes import Waiting
 from komorebi_mcp.domain.vectors import Coverage
 from komorebi_mcp.storage import vectors
+from komorebi_mcp.storage.holders import names_of_the_dead
 from komorebi_mcp.storage.hydrate import WHOLE, WITH_PROJECT, whole
 from komorebi_mcp.storage.leaves import DUE, PROCESSED
 from komorebi_mcp.storage.sessions import Session
@@ -30,9 +31,11 @@ class JobQueue:
     lease ends.
     """
 
-    def __init__(self, session: Session, clock: Clock) -> None:
+    def __init__(self, session: Session, clock: Clock, *, holder: str = "") -> None:
+        """`holder` is what the leases are to begin with, so that others can tell whose they are."""
         self._session = session
         self._clock = clock
+        self._holder = holder
 
     async def claim(self, *, limit: int, lease_s: float) -> list[Job]:
         """Up to `limit` waiting captures, ours for `lease_s` seconds, the longest waiting first.
@@ -51,6 +54,10 @@ class JobQueue:
         await self._session.run(
             lambda connection: connection.execute(orphaned.values(lease=None, due_at=now)).close()
         )
+
+    async def take_over_from_the_dead(self) -> int:
+        """How many jobs are due at once now, since their holders are gone, as PostgreSQL alone can tell."""
+        return await self._session.run(self._take_over_from_the_dead)
 
     async def give_back(self, job: Job, *, retry_at: datetime) -> None:
         """The job waits again, until `retry_at`; nothing happens where the lease is no longer the job's."""
@@ -106,6 +113,15 @@ class JobQueue:
         rejected = select(func.coalesce(func.sum(summaries.c.rejected), 0))
         return int(await self._session.run(lambda connection: connection.execute(rejected).scalar_one()))
 
+    def _take_over_from_the_dead(self, connection: Connection) -> int:
+        row = captures.c
+        dead = names_of_the_dead(connection)
+        if not dead:
+            return 0
+        theirs = or_(*(row.lease.startswith(name) for name in dead))
+        orphaned = update(captures).where(row.due_at.is_not(None), theirs)
+        return connection.execute(orphaned.values(lease=None, due_at=self._clock())).rowcount
+
     def _release(self, connection: Connection, jobs: Sequence[Job]) -> None:
         row = captures.c
         statement = (
@@ -128,7 +144,7 @@ class JobQueue:
         seqs = _together([(each.seq, each.chars, each.attempts) for each in connection.execute(waiting)])
         if not seqs:
             return []
-        leases = {seq: secrets.token_hex(_LEASE_BYTES) for seq in seqs}
+        leases = {seq: f"{self._holder}{secrets.token_hex(_LEASE_BYTES)}" for seq in seqs}
         # Due again when the lease ends: that is all it takes to reclaim the job of a worker that died.
         lent = {"attempts": row.attempts + 1, "due_at": now + timedelta(seconds=lease_s)}
         statement = (

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from komorebi_mcp.domain.changes import Announce, Change
 from komorebi_mcp.domain.model import Model
+from komorebi_mcp.storage.holders import lock_a_name
 
 _CHANNEL: Final = "komorebi"
 _PAYLOAD_BYTES_MAX: Final = 7_999
@@ -56,7 +57,13 @@ class Notices:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._me = secrets.token_hex(8)
+        self._locked = ""
         self.hears = False
+
+    @property
+    def name(self) -> str:
+        """This process's, known to live for as long as it hears (`holders`); empty where it does not."""
+        return self._locked if self.hears else ""
 
     def send(self, connection: Connection, changes: Sequence[Change]) -> None:
         """Tells the other processes, once the transaction under way is committed."""
@@ -100,6 +107,7 @@ class Notices:
             *positional, **{**_KEEPALIVES, **named}, autocommit=True
         )
         async with connection:
+            self._locked = await lock_a_name(connection)
             await connection.execute(f"LISTEN {_CHANNEL}")
             # It comes back where notices reach us, which a pooler between us and the database may prevent.
             async with self._engine.begin() as other:

@@ -178,8 +178,9 @@ class Store:
     @asynccontextmanager
     async def work(self) -> AsyncIterator[JobQueue]:
         """A write transaction over the jobs of all owners."""
+        holder = self._notices.name if self._notices else ""
         async with self._session(write=True, owner=None, opening=_nothing) as session:
-            yield JobQueue(session, self._clock)
+            yield JobQueue(session, self._clock, holder=holder)
 
     @asynccontextmanager
     async def look(self) -> AsyncIterator[JobQueue]:

@@ -138,11 +138,9 @@ class KeptConnection:
         """Ends the connections, without waiting for it; `run` returns soon after."""
         self._stopping = True
         self.seats.close()
-        if self.state is UpstreamState.READY:
-            self._poke()
-        else:
+        if self.state is not UpstreamState.READY:
             self._attempt.cancel()
-            self._poke()
+        self._poke()
 
     async def settled(self, *, until: float) -> None:
         """Returns once the attempt under way has an outcome, or at `until` on the event loop's clock."""
