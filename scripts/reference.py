@@ -1,18 +1,21 @@
-"""Writes docs/reference/ from the code: tools, settings and commands as they are.
+"""Writes what is made from the code: docs/reference/, the list of decisions, and server.json.
 
-`--check` writes nothing and ends with status 1 if a page is not what it would write.
+`--check` writes nothing and ends with status 1 if a file is not what it would write.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from importlib import import_module
+from importlib.metadata import version
 from inspect import cleandoc, signature
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
+from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo
 
@@ -21,8 +24,10 @@ from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.surface.tools.record import Tool
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-_MADE = "<!-- Made by scripts/reference.py from the code; change it there. -->"
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+DECISIONS = ROOT / "docs" / "decisions"
+_MADE = "<!-- Made by scripts/reference.py; change what it is made from, and run it. -->"
 _TOOLS = """\
 What an MCP client sees in `tools/list`. Arguments go by name; one that a tool does not know is refused by
 name, never ignored. Where several ids are given and some are not there, the result names those under
@@ -34,6 +39,10 @@ _CLI = """\
 Without arguments `komorebi-mcp` is the stdio server when a client has started it, and shows its help in a
 terminal. Errors are one line on stderr; the status is 1 when something could not be done and 2 when the
 command was wrong. `komorebi-mcp COMMAND --help` tells the same as this page."""
+
+_DECISIONS = """\
+Choices that somebody will ask about, each on a short page: what it was about, what was decided, and what
+follows from it. A number is never given twice; 12 was taken back along with its code."""
 
 
 def tools_page() -> str:
@@ -142,16 +151,81 @@ def settings_page() -> str:
 
 
 def _choices(field: FieldInfo) -> str:
-    values = getattr(field.annotation, "__args__", None)
-    if values:
+    if values := get_args(field.annotation):
         return " ".join(f"`{value}`" for value in values)
+    if field.annotation is int:
+        schema = TypeAdapter(Annotated[int, field]).json_schema()
+        return "number" + _limits({name: schema[name] for name in ("minimum", "maximum") if name in schema})
     return "path" if field.annotation is Path else "text"
 
 
 def _setting_default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "the system's folder for user data, on Linux `~/.local/share/komorebi-mcp`"
-    return f"`{field.default}`" if field.default not in ("", Path()) else ""
+    return f"`{field.default}`" if _has_default(field) else ""
+
+
+def _has_default(field: FieldInfo) -> bool:
+    return field.default_factory is None and field.default not in ("", Path(), SecretStr(""))
+
+
+def decisions_page() -> str:
+    pages = [page for page in sorted(DECISIONS.glob("*.md")) if page.name != "README.md"]
+    rows = [_decision(page) for page in pages]
+    return "\n\n".join(["# Decisions", _MADE, _DECISIONS, _table(("", "decision", "taken"), rows)]) + "\n"
+
+
+def _decision(page: Path) -> tuple[str, str, str]:
+    heading, _, dated, *_ = page.read_text(encoding="utf-8").splitlines()
+    number, title = heading.removeprefix("# ").split(". ", 1)
+    return number, f"[{title}]({page.name})", dated.split(" · ")[0]
+
+
+ENTRY_NAME = "io.github.komorebi-mcp/komorebi-mcp"
+"""In the MCP registry. Its part before the slash belongs to whoever publishes; the README repeats it."""
+ENTRY_SETTINGS = ("home", "upstreams", "secrets", "summarizer", "openai_base_url", "openai_api_key", "model")
+"""What somebody may want to set before the first start; all settings have defaults."""
+
+
+def registry_entry() -> str:
+    """The server.json of schema 2025-12-11, by which clients find and start the published package."""
+    released = version("komorebi-mcp")
+    entry = {
+        "$schema": "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json",
+        "name": ENTRY_NAME,
+        "title": "Komorebi",
+        "description": "Capture anything, find it again, get cited summaries; a gateway to your MCP servers.",
+        "version": released,
+        "packages": [
+            {
+                "registryType": "pypi",
+                "identifier": "komorebi-mcp",
+                "version": released,
+                "runtimeHint": "uvx",
+                "transport": {"type": "stdio"},
+                "packageArguments": [{"type": "positional", "value": "serve"}],
+                "environmentVariables": [_variable(name) for name in ENTRY_SETTINGS],
+            }
+        ],
+    }
+    return json.dumps(entry, ensure_ascii=False, indent=2) + "\n"
+
+
+def _variable(name: str) -> dict[str, Any]:
+    field = Settings.model_fields[name]
+    variable: dict[str, Any] = {
+        "name": f"{Settings.model_config['env_prefix']}{name.upper()}",
+        "description": field.description,
+    }
+    if choices := get_args(field.annotation):
+        variable["choices"] = list(choices)
+    if field.annotation is Path:
+        variable["format"] = "filepath"
+    if field.annotation is SecretStr:
+        variable["isSecret"] = True
+    if _has_default(field):
+        variable["default"] = str(field.default)
+    return variable
 
 
 def cli_page() -> str:
@@ -203,32 +277,33 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
 
 
-PAGES: dict[str, Callable[[], str]] = {
-    "tools.md": tools_page,
-    "settings.md": settings_page,
-    "cli.md": cli_page,
+FILES: dict[Path, Callable[[], str]] = {
+    REFERENCE / "tools.md": tools_page,
+    REFERENCE / "settings.md": settings_page,
+    REFERENCE / "cli.md": cli_page,
+    DECISIONS / "README.md": decisions_page,
+    ROOT / "server.json": registry_entry,
 }
 
 
-def stale_pages() -> Iterator[Path]:
-    """Pages that are missing or not what the code says."""
-    for name, make in PAGES.items():
-        page = FOLDER / name
-        if not page.exists() or page.read_text(encoding="utf-8") != make():
-            yield page
+def stale_files() -> Iterator[Path]:
+    """Files that are missing or not what the code says."""
+    for file, make in FILES.items():
+        if not file.exists() or file.read_text(encoding="utf-8") != make():
+            yield file
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Writes docs/reference/ from the code.")
+    parser = argparse.ArgumentParser(description="Writes the files that are made from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing, tell what is stale")
     if parser.parse_args().check:
-        stale = list(stale_pages())
-        for page in stale:
-            print(f"{page} is stale; run scripts/reference.py")
+        stale = list(stale_files())
+        for file in stale:
+            print(f"{file} is stale; run scripts/reference.py")
         return 1 if stale else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, make in PAGES.items():
-        (FOLDER / name).write_text(make(), encoding="utf-8")
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for file, make in FILES.items():
+        file.write_text(make(), encoding="utf-8")
     return 0
 
 
