@@ -12,9 +12,8 @@ from importlib.metadata import version
 
 import anyio
 
-from komorebi_mcp.background.leader import lead
+from komorebi_mcp.background.upkeep import Upkeep
 from komorebi_mcp.background.worker import Worker
-from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.semantic.meaning import Meaning
 from komorebi_mcp.services.access import Access
@@ -106,65 +105,19 @@ async def open_app(
         anyio.create_task_group() as background,
         open_upstreams(load(), keeper=(trust := Trust(store, clock=clock))) as upstreams,
     ):
-        allowance = Allowance(settings.model_calls, clock)
-        rewriting = Rewriting(store, writer, allowance) if writer else None
-        compact = Compact(store, rewriting=rewriting)
         meaning = Meaning(settings.semantic_model) if settings.semantic_model else None
-        embed = Embed(store, meaning) if meaning else None
-
-        async def keep_up() -> bool:
-            """A small step of what follows enrichment."""
-            return (embed is not None and await embed.step()) or await compact.step()
-
-        worker = Worker(
-            store,
-            partial(enrich, read=meaning.read_now) if meaning else enrich,
-            clock=clock,
-            compact=keep_up,
-            compact_apart=rewriting is not None,
-        )
-
-        def wake(change: Change) -> None:
-            if change.due:
-                worker.wake()
-
-        events.subscribe(wake)
-        enriching, listening = anyio.Event(), anyio.Event()
-
-        def start_enriching() -> None:
-            enriching.set()
-            listening.set()
-
-        async def enrich_when_told() -> None:
-            await enriching.wait()
-            if meaning is not None:
-                # Ahead of enrichment, which then reads with it what it has in hand anyway.
-                await meaning.load()
-            await lead(store, worker, clock=clock)
-
         watch = Watch(store, announce=events.publish)
-
-        def look_again() -> None:
-            worker.wake()
-            watch.hurry()
-
-        async def listen_when_told() -> None:
-            await listening.wait()
-            await store.listen(events.publish, connected=look_again)
-
+        worker = _worker(settings, store, clock=clock, writer=writer, meaning=meaning)
+        upkeep = Upkeep(store, worker, clock=clock, events=events, meaning=meaning, watch=watch)
         if works:
-            start_enriching()
-
-        capture = CaptureService(store, secrets=settings.secrets)
+            upkeep.start_enriching()
         access = Access(store, clock=clock)
-        background.start_soon(access.run)
+        capture = CaptureService(store, secrets=settings.secrets)
         passages = Passages(store, capture, secrets=settings.secrets)
         summarize = Summarize(store, summarizer=settings.summarizer, endpoint=writer)
-        background.start_soon(capture.run)
-        background.start_soon(enrich_when_told)
-        background.start_soon(listen_when_told)
         tasks = Tasks(store, background)
-        background.start_soon(tasks.run)
+        for run in (access.run, capture.run, upkeep.run, tasks.run):
+            background.start_soon(run)
         yield App(
             settings=settings,
             version=version("komorebi-mcp"),
@@ -188,10 +141,30 @@ async def open_app(
             door=_door(settings, access),
             limits=Limits(store, _amounts(settings)),
             tasks=tasks,
-            start_enriching=start_enriching,
-            start_listening=listening.set,
+            start_enriching=upkeep.start_enriching,
+            start_listening=upkeep.start_listening,
         )
         background.cancel_scope.cancel()
+
+
+def _worker(
+    settings: Settings, store: Store, *, clock: Clock, writer: Writer | None, meaning: Meaning | None
+) -> Worker:
+    rewriting = Rewriting(store, writer, Allowance(settings.model_calls, clock)) if writer else None
+    compact = Compact(store, rewriting=rewriting)
+    embed = Embed(store, meaning) if meaning else None
+
+    async def keep_up() -> bool:
+        """A small step of what follows enrichment."""
+        return (embed is not None and await embed.step()) or await compact.step()
+
+    return Worker(
+        store,
+        partial(enrich, read=meaning.read_now) if meaning else enrich,
+        clock=clock,
+        compact=keep_up,
+        compact_apart=rewriting is not None,
+    )
 
 
 @asynccontextmanager
