@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
-from komorebi_mcp.upstream.catalogue import Catalogue, Listing, read_offer
+from komorebi_mcp.upstream.catalogue import Catalogue
 from komorebi_mcp.upstream.config import UpstreamConfig
+from komorebi_mcp.upstream.listing import Listing, read_offer
 from komorebi_mcp.upstream.names import OWN_NAMES, prefix_of
 from komorebi_mcp.upstream.offers import Kind, Offer
 from komorebi_mcp.upstream.pins import Verdict

@@ -9,8 +9,8 @@ import structlog
 from komorebi_mcp.errors import NotFound, StorageError
 from komorebi_mcp.services.toolsearch import ToolIndex
 from komorebi_mcp.upstream.caller import NOBODY, Caller
-from komorebi_mcp.upstream.catalogue import Entry, readable
 from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig, stamp_of
+from komorebi_mcp.upstream.listing import Entry, readable
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era, UpstreamStatus

@@ -6,7 +6,9 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pins import Pin
 from komorebi_mcp.services.aggregate import Aggregate
 from komorebi_mcp.services.trust import Trust
+from komorebi_mcp.upstream.config import UpstreamConfig
 from komorebi_mcp.upstream.link import Link
+from komorebi_mcp.upstream.listing import Entry
 from komorebi_mcp.upstream.names import exposed_name
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
@@ -57,39 +59,35 @@ def _findings(aggregate: Aggregate, link: Link, changed: _Changed) -> Iterator[F
     for tool in link.listing.denied:
         yield Finding(tool=tool, name=None, why="The upstreams file keeps it out: see its allow and deny.")
     for kind in (Kind.TOOL, Kind.PROMPT):
-        for name, entry in catalogue.held(kind).items():
+        for entry in catalogue.held(kind).values():
             if entry.prefix == upstream.prefix:
                 pin = changed.get((upstream.name, kind.value, entry.original))
-                since = f" on {pin.offered_at:%Y-%m-%d %H:%M}Z" if pin and pin.offered_at else ""
-                yield Finding(
-                    tool=entry.original,
-                    name=None,
-                    why=(
-                        f"It is quarantined: the upstream changed it{since}. `komorebi-mcp upstream diff` "
-                        f"shows the change, and `upstream trust` accepts it; it is then {name} again."
-                    ),
-                )
-        for name, entry in catalogue.of(kind).items():
-            if entry.prefix != upstream.prefix:
-                continue
-            pin = changed.get((upstream.name, kind.value, entry.original))
-            if pin is not None:
-                yield Finding(
-                    tool=entry.original,
-                    name=name,
-                    why='The upstream changed it, and "trust": "warn" lets it through. See `upstream diff`.',
-                )
-            elif upstream.bare and name != entry.original:
-                why = (
-                    "Somebody else has the name, so it appears with its prefix."
-                    if name == exposed_name(upstream.prefix, entry.original)
-                    else "Its name was changed to one that clients accept."
-                )
-                yield Finding(tool=entry.original, name=name, why=why)
-            elif not upstream.bare and name != f"{upstream.prefix}__{entry.original}":
-                yield Finding(
-                    tool=entry.original, name=name, why="Its name was changed to one that clients accept."
-                )
+                yield Finding(tool=entry.original, name=None, why=_why_held(entry, pin))
+        for entry in catalogue.of(kind).values():
+            if entry.prefix == upstream.prefix:
+                is_changed = (upstream.name, kind.value, entry.original) in changed
+                if why := _why_different(entry, upstream, is_changed=is_changed):
+                    yield Finding(tool=entry.original, name=entry.name, why=why)
+
+
+def _why_held(entry: Entry, pin: Pin | None) -> str:
+    since = f" on {pin.offered_at:%Y-%m-%d %H:%M}Z" if pin and pin.offered_at else ""
+    return (
+        f"It is quarantined: the upstream changed it{since}. `komorebi-mcp upstream diff` "
+        f"shows the change, and `upstream trust` accepts it; it is then {entry.name} again."
+    )
+
+
+def _why_different(entry: Entry, upstream: UpstreamConfig, *, is_changed: bool) -> str | None:
+    """None where it is just what the upstream has."""
+    if is_changed:
+        return 'The upstream changed it, and "trust": "warn" lets it through. See `upstream diff`.'
+    prefixed = exposed_name(upstream.prefix, entry.original)
+    if upstream.bare and entry.name == prefixed:
+        return "Somebody else has the name, so it appears with its prefix."
+    if entry.name != (entry.original if upstream.bare else f"{upstream.prefix}__{entry.original}"):
+        return "Its name was changed to one that clients accept."
+    return None
 
 
 def _notes(aggregate: Aggregate, link: Link, changed: _Changed) -> Iterator[str]:

@@ -13,10 +13,10 @@ import structlog
 
 from komorebi_mcp.errors import UpstreamUnavailable
 from komorebi_mcp.upstream.caller import NOBODY, Caller
-from komorebi_mcp.upstream.catalogue import Listing, read_offer
 from komorebi_mcp.upstream.config import UpstreamConfig
 from komorebi_mcp.upstream.following import Following, set_level
 from komorebi_mcp.upstream.handshake import ProbeEndedConnection
+from komorebi_mcp.upstream.listing import Listing, read_offer
 from komorebi_mcp.upstream.offers import Kind, Offer, fetch_offer
 from komorebi_mcp.upstream.pins import Keeper, Recalled
 from komorebi_mcp.upstream.reasons import reason_of, telling

@@ -10,10 +10,10 @@ import anyio
 from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import Quarantined, UpstreamRefused, UpstreamUnavailable
 from komorebi_mcp.upstream.caller import NOBODY, Caller, Client
-from komorebi_mcp.upstream.catalogue import Entry, quarantined
 from komorebi_mcp.upstream.following import set_level
 from komorebi_mcp.upstream.handshake import param_headers
 from komorebi_mcp.upstream.kept import CALL_WAIT_S, KeptConnection
+from komorebi_mcp.upstream.listing import Entry, quarantined
 from komorebi_mcp.upstream.seats import fits
 from komorebi_mcp.upstream.session import Session
 from komorebi_mcp.upstream.status import Era

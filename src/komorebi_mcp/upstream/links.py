@@ -6,9 +6,10 @@ from pathlib import Path
 import structlog
 
 from komorebi_mcp.upstream.caller import NOBODY, Caller
-from komorebi_mcp.upstream.catalogue import Catalogue, Entry
+from komorebi_mcp.upstream.catalogue import Catalogue
 from komorebi_mcp.upstream.config import Problem, UpstreamConfig, UpstreamsConfig
 from komorebi_mcp.upstream.link import Link
+from komorebi_mcp.upstream.listing import Entry
 from komorebi_mcp.upstream.names import exposed_uri, is_reserved, prefix_in
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pins import Keeper, Recalled

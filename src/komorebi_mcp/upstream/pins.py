@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from komorebi_mcp.domain.pins import Pin, PinKey
 from komorebi_mcp.upstream.config import TrustPolicy, UpstreamConfig
@@ -60,6 +60,11 @@ class Keeper(Protocol):
         """What of these has changed and is not trusted yet, by their names."""
 
 
+def pin_key(kind: Kind, name: str) -> PinKey:
+    """Under which a definition is pinned; of kinds that are not pinned there is none."""
+    return cast("PinKey", (kind.value, name))
+
+
 def pinned_forms(offer: Offer) -> Mapping[PinKey, str]:
     """What is pinned of everything in the offer, as canonical JSON. Of two with one name, the first."""
     forms = dict(reversed([*_forms(offer)]))
@@ -101,7 +106,7 @@ def _forms(offer: Offer) -> Iterator[tuple[PinKey, str]]:
             name = definition.get(kind.id_key) if isinstance(definition, dict) else None
             if isinstance(name, str) and len(name) <= NAME_CHARS_MAX:
                 pinned = {each: definition[each] for each in fields if definition.get(each) is not None}
-                yield (kind.value, name), canonical(pinned)  # type: ignore[misc]
+                yield pin_key(kind, name), canonical(pinned)
 
 
 def _normal(value: Any) -> Any:

@@ -12,11 +12,11 @@ from mcp_types.methods import INPUT_REQUIRED_METHODS
 from komorebi_mcp.errors import NotFound, UpstreamRefused
 from komorebi_mcp.upstream.bridge import Parked, answer_questions, visiting
 from komorebi_mcp.upstream.caller import NOBODY, Caller, Client
-from komorebi_mcp.upstream.catalogue import Entry, quarantined
 from komorebi_mcp.upstream.config import UpstreamsConfig
 from komorebi_mcp.upstream.kept import CALL_WAIT_S
 from komorebi_mcp.upstream.link import Link
 from komorebi_mcp.upstream.links import Links
+from komorebi_mcp.upstream.listing import Entry, quarantined
 from komorebi_mcp.upstream.names import original_uri
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pins import Keeper

@@ -13,7 +13,7 @@ import anyio
 
 from komorebi_mcp.errors import UpstreamError
 from komorebi_mcp.upstream.caller import Caller
-from komorebi_mcp.upstream.catalogue import Entry
+from komorebi_mcp.upstream.listing import Entry
 from komorebi_mcp.upstream.route import REQUEST_SECONDS_MAX
 from komorebi_mcp.upstream.session import Session
 from komorebi_mcp.upstream.status import Era
