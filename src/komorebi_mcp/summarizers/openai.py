@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
+from komorebi_mcp.domain.clock import doubled_s
 from komorebi_mcp.errors import ModelFailed
 from komorebi_mcp.summarizers.prompts import ANSWER_SCHEMA
 from komorebi_mcp.summarizers.writer import Prompt
@@ -82,7 +83,7 @@ class Endpoint:
 
     def _leave_alone(self) -> None:
         self._failures += 1
-        self._again_at = time.monotonic() + min(_PAUSE_S * 2 ** (self._failures - 1), _PAUSE_MAX_S)
+        self._again_at = time.monotonic() + doubled_s(_PAUSE_S, self._failures, most_s=_PAUSE_MAX_S)
 
     async def _ask(self, prompt: Prompt) -> str:
         attempt = 0

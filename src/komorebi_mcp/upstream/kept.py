@@ -1,6 +1,5 @@
 """One upstream's connection over time: made when first wanted, kept, and made again when it breaks."""
 
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -12,29 +11,27 @@ import anyio.abc
 import structlog
 
 from komorebi_mcp.errors import UpstreamUnavailable
+from komorebi_mcp.upstream.backoff import Backoff
 from komorebi_mcp.upstream.caller import NOBODY, Caller
 from komorebi_mcp.upstream.config import UpstreamConfig
 from komorebi_mcp.upstream.following import Following, set_level
 from komorebi_mcp.upstream.handshake import ProbeEndedConnection
-from komorebi_mcp.upstream.listing import Listing, read_offer
-from komorebi_mcp.upstream.offers import Kind, Offer, fetch_offer
+from komorebi_mcp.upstream.judged import Judged
+from komorebi_mcp.upstream.listing import Listing
+from komorebi_mcp.upstream.offers import Kind, fetch_offer
 from komorebi_mcp.upstream.pins import Keeper, Recalled
 from komorebi_mcp.upstream.reasons import reason_of, telling
 from komorebi_mcp.upstream.seats import Seats
 from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.session import Session, open_session
-from komorebi_mcp.upstream.status import Era, UpstreamState, UpstreamStatus
+from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
 from komorebi_mcp.upstream.transports import Noise, wire_to
 from komorebi_mcp.upstream.wire import SessionExpired
 
 CALL_WAIT_S = 20.0
 """How long a call waits for the connection; the handshake itself may take longer."""
-BACKOFF_FIRST_S = 0.5
-BACKOFF_LAST_S = 300.0
 RETRY_PAUSE_S = 5.0
 """A listing does not make a failed upstream try again sooner than this; a call does so at once."""
-STEADY_S = 30.0
-"""A connection that held so long starts the backoff anew."""
 RELIST_PAUSE_S = 0.2
 
 _LATENCIES_KEPT = 200
@@ -62,8 +59,6 @@ class KeptConnection:
         Without a keeper nothing is pinned and nothing outlives the process.
         """
         self.config = config
-        self.listing = Listing()
-        self.was_listed = False
         self.state = UpstreamState.CONFIGURED
         self.first_wanted_at: float | None = None
         self._environment = environment
@@ -77,12 +72,10 @@ class KeptConnection:
         """Whose capabilities the shared connection declares."""
         self._noise = Noise(self._secrets)
         self._session: Session | None = None
-        self._era: Era | None = None
         self._capabilities: Mapping[str, Any] = {}
         self._probe = True
         self._last_error: str | None = None
-        self._failed_at = 0.0
-        self._failures = 0
+        self._backoff = Backoff()
         self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._settled = anyio.Event()
         self._poked = anyio.Event()
@@ -92,12 +85,19 @@ class KeptConnection:
         self._at_once = False
         """The next attempt is to follow without a pause."""
         self._stopping = False
-        self._keeper = keeper
-        self._offer: Offer | None = None
+        self._judged = Judged(keeper, on_change)
         if recalled is not None:
-            self._offer = recalled.offer
-            self._era = recalled.era
-            self._adopt(read_offer(config, recalled.offer, recalled.verdict))
+            self._judged.recall(config, recalled)
+
+    @property
+    def listing(self) -> Listing:
+        """What it offered last, read by its entry as it is now."""
+        return self._judged.listing
+
+    @property
+    def was_listed(self) -> bool:
+        """Whether it was ever reached, if only by another process."""
+        return self._judged.was_listed
 
     @property
     def is_ready(self) -> bool:
@@ -112,7 +112,7 @@ class KeptConnection:
             name=self.config.name,
             # A connection that ended a moment ago is about to be made again.
             state=UpstreamState.CONNECTING if self._session and not self.is_ready else self.state,
-            era=self._era,
+            era=self._judged.era,
             tools=len(self.listing.of(Kind.TOOL)),
             stale=self.is_stale,
             quarantined=(),
@@ -125,10 +125,10 @@ class KeptConnection:
 
         It declares the capabilities of a `caller` with a session, who is likely to be the one who needs it.
         """
-        rested = anyio.current_time() - self._failed_at >= rest_s
         if self._stopping:
             return
-        if self.state is UpstreamState.CONFIGURED or (self.state is UpstreamState.FAILED and rested):
+        is_rested = self.state is UpstreamState.FAILED and self._backoff.is_over(after_s=rest_s)
+        if self.state is UpstreamState.CONFIGURED or is_rested:
             if caller.client is not None:
                 self._first = caller
             self._begin()
@@ -154,12 +154,7 @@ class KeptConnection:
         Raises:
             StorageError: The pins cannot be read.
         """
-        offer, era = self._offer, self._era
-        if offer is None or era is None:
-            return
-        verdict = None if self._keeper is None else await self._keeper.review(self.config, offer, era)
-        if offer is self._offer:
-            self._adopt(read_offer(self.config, offer, verdict))
+        await self._judged.review(self.config)
 
     def unavailable(self, why: str | None = None) -> UpstreamUnavailable:
         """What to tell a caller who cannot be served."""
@@ -208,19 +203,14 @@ class KeptConnection:
             why = self._reason(failure)
             if self._at_once:
                 continue
-            if anyio.current_time() - began >= STEADY_S:
-                self._failures = 0
+            self._backoff.failed(held_s=anyio.current_time() - began)
             self._give_up(why)
         self._last_error = "It was closed."
         self._settle(UpstreamState.FAILED)
 
     async def _is_due(self) -> bool:
         """Waits until a connection is wanted or the backoff is over; False once it is time to stop."""
-        if self.state is UpstreamState.FAILED:
-            limit = min(BACKOFF_FIRST_S * 2 ** (self._failures - 1), BACKOFF_LAST_S)
-            until = anyio.current_time() + limit * random.uniform(0.5, 1.0)  # noqa: S311  # Jitter is no secret.
-        else:
-            until = float("inf")
+        until = self._backoff.until() if self.state is UpstreamState.FAILED else float("inf")
         with anyio.CancelScope(deadline=until):
             while not self._stopping and self.state is not UpstreamState.CONNECTING:
                 await self._next_poke()
@@ -232,8 +222,8 @@ class KeptConnection:
             self._open(noise, self._first, self._poke) as session,
             anyio.create_task_group() as beside,
         ):
-            self._era, self._capabilities = session.terms.era, session.terms.capabilities
-            await self._take_offer(await fetch_offer(session))
+            self._judged.era, self._capabilities = session.terms.era, session.terms.capabilities
+            await self._judged.take(self.config, await fetch_offer(session))
             self._session = session
             self._settle(UpstreamState.READY)
             beside.start_soon(self._following.hear, session)
@@ -241,7 +231,7 @@ class KeptConnection:
                 if self._lists_changed:
                     await anyio.sleep(RELIST_PAUSE_S)
                     said, self._lists_changed = frozenset(self._lists_changed), set()
-                    await self._take_offer(await fetch_offer(session))
+                    await self._judged.take(self.config, await fetch_offer(session))
                     # Told on even where all looks the same, since more than we see may depend on it.
                     self._on_change(said)
                 else:
@@ -302,8 +292,6 @@ class KeptConnection:
 
     def _give_up(self, why: str) -> None:
         self._session = None
-        self._failures += 1
-        self._failed_at = anyio.current_time()
         if why != self._last_error and not self._stopping:
             said = self._noise.lines
             _log.warning("upstream.failed", upstream=self.config.name, reason=why, said=said)
@@ -317,18 +305,6 @@ class KeptConnection:
             self._at_once = True
             self._begin()
             self._poke()
-
-    async def _take_offer(self, offer: Offer) -> None:
-        self._offer = offer
-        await self.review()
-
-    def _adopt(self, listing: Listing) -> None:
-        changed = frozenset(kind for kind in Kind if listing.of(kind) != self.listing.of(kind))
-        first = listing != self.listing or not self.was_listed
-        self.listing = listing
-        self.was_listed = True
-        if changed or first:
-            self._on_change(changed)
 
     def _poke(self) -> None:
         self._poked.set()
