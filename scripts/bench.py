@@ -6,25 +6,35 @@ round each, and told with their spread. Milliseconds are of this machine only.
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
-from itertools import count
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
 
 import anyio
 from mcp import Client
+from measuring import (
+    ECHO,
+    TEXT,
+    Call,
+    Rounds,
+    child_memory_mib,
+    compare,
+    comparison,
+    in_turn,
+    machine,
+    many_at_once,
+    numbered_texts,
+    one_by_one,
+    ratios,
+    spread,
+)
 from rich.console import Console
-from rich.table import Table
 from serving import KOMOREBI, Command, Era, Transport, call, connect_http, connect_stdio, serve_http
 
 from komorebi_mcp.domain.access import LOCAL_OWNER
@@ -33,17 +43,8 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.storage.store import open_store
 
-ECHO: Command = (sys.executable, str(Path(__file__).with_name("bench_echo.py")))
-IN_FLIGHT = 32
-TEXT = (
-    "Looked at the nightly import with Mei. Row 4711 fails because the date column holds a time zone name; "
-    "we decided to normalise to UTC before parsing, and to log the first ten offenders. "
-    "See https://example.org/import/4711 and src/importer.py:212. Follow up on Friday."
-)
 _BATCH = 1_000
 _LEGS: Sequence[tuple[Transport, Era]] = (("stdio", "handshake"), ("stdio", "modern"), ("http", "modern"))
-
-Call = Callable[[str], Awaitable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +62,6 @@ FULL = Size(rounds=9, sequential=200, concurrent=640, starts=7, stored=100_000)
 QUICK = Size(rounds=3, sequential=60, concurrent=160, starts=3, stored=10_000)
 
 
-@dataclass(kw_only=True)
-class Rounds:
-    """One server's figures, round by round."""
-
-    p50_ms: list[float] = field(default_factory=list)
-    p95_ms: list[float] = field(default_factory=list)
-    per_second: list[float] = field(default_factory=list)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Leg:
     """One transport in one era."""
@@ -78,32 +70,6 @@ class Leg:
     era: Era
     capture: Rounds
     echo: Rounds
-
-
-async def one_by_one(call_tool: Call, calls: int, texts: Iterator[str], rounds: Rounds) -> None:
-    took_ms: list[float] = []
-    for _ in range(calls):
-        text = next(texts)
-        began = time.perf_counter()
-        await call_tool(text)
-        took_ms.append((time.perf_counter() - began) * 1e3)
-    cuts = quantiles(took_ms, n=100, method="inclusive")
-    rounds.p50_ms.append(cuts[49])
-    rounds.p95_ms.append(cuts[94])
-
-
-async def many_at_once(call_tool: Call, calls: int, texts: Iterator[str], rounds: Rounds) -> None:
-    left = iter(range(calls))
-
-    async def work() -> None:
-        for _ in left:
-            await call_tool(next(texts))
-
-    began = time.perf_counter()
-    async with anyio.create_task_group() as group:
-        for _ in range(IN_FLIGHT):
-            group.start_soon(work)
-    rounds.per_second.append(calls / (time.perf_counter() - began))
 
 
 @asynccontextmanager
@@ -117,7 +83,6 @@ async def open_client(command: Command, transport: Transport, era: Era, home: Pa
 
 
 async def measure(transport: Transport, era: Era, size: Size, echo: Command) -> Leg:
-    texts = (f"{number}. {TEXT}" for number in count())
     ours, theirs = Rounds(), Rounds()
     product = KOMOREBI if transport == "stdio" else (*KOMOREBI, "--transport", "http")
     with tempfile.TemporaryDirectory(prefix="komorebi-bench-") as home:
@@ -125,18 +90,29 @@ async def measure(transport: Transport, era: Era, size: Size, echo: Command) -> 
             open_client(product, transport, era, Path(home)) as product_client,
             open_client(echo, transport, era, Path(home)) as echo_client,
         ):
-            turns = [
-                (lambda text: call(product_client, "capture", content=text), ours),
-                (lambda text: call(echo_client, "echo", content=text), theirs),
-            ]
-            for call_tool, _ in turns:
-                await one_by_one(call_tool, size.sequential // 2, texts, Rounds())
-            for round_number in range(size.rounds):
-                # Whoever goes second finds a warmer machine, so they swap places.
-                for call_tool, rounds in turns if round_number % 2 else reversed(turns):
-                    await one_by_one(call_tool, size.sequential, texts, rounds)
-                    await many_at_once(call_tool, size.concurrent, texts, rounds)
+            sides = [(_calls(product_client, "capture"), ours), (_calls(echo_client, "echo"), theirs)]
+            await _measure_sides(sides, size, concurrent=size.concurrent)
     return Leg(transport=transport, era=era, capture=ours, echo=theirs)
+
+
+def _calls(client: Client, tool: str) -> Call:
+    return lambda text: call(client, tool, content=text)
+
+
+async def _measure_sides(
+    sides: Sequence[tuple[Call, Rounds]], size: Size, *, concurrent: int | None = None
+) -> None:
+    """Adds the figures of each round; those of many at once only where it is said how many."""
+    texts = numbered_texts()
+
+    async def make(calls: Call, rounds: Rounds) -> None:
+        await one_by_one(calls, size.sequential, texts, rounds)
+        if concurrent is not None:
+            await many_at_once(calls, concurrent, texts, rounds)
+
+    for calls, _ in sides:
+        await one_by_one(calls, size.sequential // 2, texts, Rounds())
+    await in_turn([partial(make, calls, rounds) for calls, rounds in sides], rounds=size.rounds)
 
 
 async def fill(home: Path, captures: int) -> None:
@@ -158,7 +134,6 @@ async def fill(home: Path, captures: int) -> None:
 
 async def measure_stored(size: Size) -> dict[str, Rounds]:
     """What captures take in a store that is empty and in one that holds much."""
-    texts = (f"{number}. {TEXT}" for number in count())
     empty, full = Rounds(), Rounds()
     with tempfile.TemporaryDirectory(prefix="komorebi-bench-") as folder:
         homes = [Path(folder, name) for name in ("empty", "full")]
@@ -167,15 +142,7 @@ async def measure_stored(size: Size) -> dict[str, Rounds]:
             open_client(KOMOREBI, "stdio", "modern", homes[0]) as one,
             open_client(KOMOREBI, "stdio", "modern", homes[1]) as other,
         ):
-            turns = [
-                (lambda text: call(one, "capture", content=text), empty),
-                (lambda text: call(other, "capture", content=text), full),
-            ]
-            for call_tool, _ in turns:
-                await one_by_one(call_tool, size.sequential // 2, texts, Rounds())
-            for round_number in range(size.rounds):
-                for call_tool, rounds in turns if round_number % 2 else reversed(turns):
-                    await one_by_one(call_tool, size.sequential, texts, rounds)
+            await _measure_sides([(_calls(one, "capture"), empty), (_calls(other, "capture"), full)], size)
     return {"empty": empty, "full": full}
 
 
@@ -190,46 +157,10 @@ async def start(command: Command) -> tuple[float, float | None]:
 
 async def loaded_memory_mib(calls: int) -> float | None:
     """Resident memory of the product after so many captures."""
-    texts = (f"{number}. {TEXT}" for number in count())
     with tempfile.TemporaryDirectory(prefix="komorebi-bench-") as home:
         async with connect_stdio(KOMOREBI, home=Path(home)) as client:
-            await many_at_once(lambda text: call(client, "capture", content=text), calls, texts, Rounds())
+            await many_at_once(_calls(client, "capture"), calls, numbered_texts(), Rounds())
             return child_memory_mib()
-
-
-def child_memory_mib() -> float | None:
-    """Resident memory of this process's only child; None where there is no /proc to ask."""
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        except OSError:
-            # It has ended meanwhile, so it is not the child.
-            continue
-        if int(fields["PPid"]) == os.getpid() and "VmRSS" in fields:
-            return int(fields["VmRSS"].split()[0]) / 1024
-    return None
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
-
-
-def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    return [a / b for a, b in zip(ours, theirs, strict=True)]
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
-    return (
-        f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, mcp {version('mcp')}, komorebi-mcp {version('komorebi-mcp')}"
-    )
 
 
 async def bench(size: Size, echo: Command) -> dict[str, Any]:
@@ -264,20 +195,17 @@ def report(found: dict[str, Any], size: Size) -> None:
         f"in an empty store {spread(stored['empty']['p95_ms'], 2)} ms, ratio {spread(times, 2)}",
         soft_wrap=True,
     )
-    title = (
-        f"{size.rounds} rounds of {size.sequential} calls in turn, {size.concurrent} at {IN_FLIGHT} in flight"
+    table = comparison(
+        "capture", "echo", rounds=size.rounds, sequential=size.sequential, concurrent=size.concurrent
     )
-    table = Table("leg", "figure", "capture", "echo", "ratio", title=title, caption="median (least-greatest)")
     for leg in found["legs"]:
-        for figure, name, digits in (
-            ("p50_ms", "p50 ms", 2),
-            ("p95_ms", "p95 ms", 2),
-            ("per_second", "calls/s", 0),
-        ):
-            ours, theirs = leg["capture"][figure], leg["echo"][figure]
-            first = f"{leg['transport']}, {leg['era']}" if figure == "p50_ms" else ""
-            ratio = spread(ratios(ours, theirs), 2)
-            table.add_row(first, name, spread(ours, digits), spread(theirs, digits), ratio)
+        capture, echo = leg["capture"], leg["echo"]
+        figures = [
+            ("p50 ms", capture["p50_ms"], echo["p50_ms"], 2),
+            ("p95 ms", capture["p95_ms"], echo["p95_ms"], 2),
+            ("calls/s", capture["per_second"], echo["per_second"], 0),
+        ]
+        compare(table, f"{leg['transport']}, {leg['era']}", figures)
     out.print(table)
 
 

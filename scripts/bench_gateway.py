@@ -15,15 +15,27 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
-from bench import ECHO, IN_FLIGHT, TEXT, Rounds, machine, many_at_once, one_by_one, ratios, spread
 from mcp import Client
+from measuring import (
+    ECHO,
+    Call,
+    Rounds,
+    children,
+    compare,
+    comparison,
+    in_turn,
+    machine,
+    many_at_once,
+    numbered_texts,
+    one_by_one,
+    processor_s,
+    spread,
+)
 from rich.console import Console
-from rich.table import Table
 from serving import KOMOREBI, Command, Era, Transport, call, connect_http, connect_stdio, serve_http
 
 SILENT = {"command": sys.executable, "args": ["-c", "import time; time.sleep(600)"]}
@@ -81,7 +93,7 @@ class Leg:
 async def open_way(
     command: Command, tool: str, transport: Transport, era: Era, home: Path
 ) -> AsyncIterator[Way]:
-    before = children(os.getpid())
+    before = children(os.getpid()).keys()
     entry: dict[str, Any] = {"command": command[0], "args": list(command[1:])}
     async with AsyncExitStack() as stack:
         if transport == "stdio":
@@ -90,12 +102,12 @@ async def open_way(
             url = await stack.enter_async_context(serve_http(command, home=home))
             entry, opening = {"url": url}, connect_http(url, era=era)
         client = await stack.enter_async_context(opening)
-        started = children(os.getpid()) - before
+        started = children(os.getpid()).keys() - before
         yield Way(client=client, tool=tool, processes=started, entry=entry)
 
 
 async def measure(transport: Transport, era: Era, size: Size) -> Leg:
-    texts = (f"{number}. {TEXT}" for number in count())
+    texts = numbered_texts()
     through_command = KOMOREBI if transport == "stdio" else (*KOMOREBI, "--transport", "http")
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="komorebi-bench-")))
@@ -110,10 +122,7 @@ async def measure(transport: Transport, era: Era, size: Size) -> Leg:
         ways = [through, direct]
         for way in ways:
             await one_by_one(_echo(way), size.sequential // 2, texts, Rounds())
-        for number in range(size.rounds):
-            # Whoever goes second finds a warmer machine, so they swap places.
-            for way in ways if number % 2 else reversed(ways):
-                await _round(way, size, texts)
+        await in_turn([partial(_round, way, size, texts) for way in ways], rounds=size.rounds)
     return Leg(
         transport=transport,
         era=era,
@@ -126,12 +135,12 @@ async def measure(transport: Transport, era: Era, size: Size) -> Leg:
 
 async def _round(way: Way, size: Size, texts: Iterator[str]) -> None:
     await one_by_one(_echo(way), size.sequential, texts, way.rounds)
-    before_s = processor_s(way.processes)
+    before_s = used_s(way.processes)
     await many_at_once(_echo(way), size.concurrent, texts, way.rounds)
-    way.processor_ms.append((processor_s(way.processes) - before_s) * 1e3 / size.concurrent)
+    way.processor_ms.append((used_s(way.processes) - before_s) * 1e3 / size.concurrent)
 
 
-def _echo(way: Way) -> Any:
+def _echo(way: Way) -> Call:
     return lambda text: call(way.client, way.tool, content=text)
 
 
@@ -155,28 +164,9 @@ async def list_after_start(servers: dict[str, Any]) -> tuple[float, float, bool]
         return now - asked, now - began, any(tool.name == "bench__echo" for tool in listed.tools)
 
 
-def children(parent: int) -> set[int]:
-    """The processes that this one has started."""
-    found = set()
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        except OSError:
-            # It has ended meanwhile.
-            continue
-        if int(fields["PPid"]) == parent:
-            found.add(int(status.parent.name))
-    return found
-
-
-def processor_s(processes: set[int]) -> float:
+def used_s(processes: set[int]) -> float:
     """Processor time that these, their children and this process have used so far."""
-    used_s = time.process_time()
-    for process in processes.union(*map(children, processes)):
-        # utime and stime of proc(5), counted from behind the name, which may hold blanks.
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        used_s += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return used_s
+    return time.process_time() + sum(map(processor_s, processes.union(*map(children, processes))))
 
 
 async def bench(size: Size, legs: Sequence[tuple[Transport, Era]]) -> dict[str, Any]:
@@ -203,23 +193,18 @@ def report(found: dict[str, Any], size: Size) -> None:
             f"{spread(start_s, 2)} s from the start of the process; "
             f"the other upstream's tool was in {sum(held)} of {len(held)}"
         )
-    title = (
-        f"{size.rounds} rounds of {size.sequential} calls in turn, {size.concurrent} at {IN_FLIGHT} in flight"
-    )
-    table = Table(
-        "leg", "figure", "through", "direct", "ratio", title=title, caption="median (least-greatest)"
+    table = comparison(
+        "through", "direct", rounds=size.rounds, sequential=size.sequential, concurrent=size.concurrent
     )
     for leg in found["legs"]:
-        rows = [
-            ("p50 ms", leg["through"]["p50_ms"], leg["direct"]["p50_ms"], 2),
-            ("p95 ms", leg["through"]["p95_ms"], leg["direct"]["p95_ms"], 2),
-            ("calls/s", leg["through"]["per_second"], leg["direct"]["per_second"], 0),
+        through, direct = leg["through"], leg["direct"]
+        figures = [
+            ("p50 ms", through["p50_ms"], direct["p50_ms"], 2),
+            ("p95 ms", through["p95_ms"], direct["p95_ms"], 2),
+            ("calls/s", through["per_second"], direct["per_second"], 0),
             ("processor ms", leg["through_processor_ms"], leg["direct_processor_ms"], 2),
         ]
-        for number, (name, through, direct, digits) in enumerate(rows):
-            first = "" if number else f"{leg['transport']}, {leg['era']}"
-            ratio = spread(ratios(through, direct), 2)
-            table.add_row(first, name, spread(through, digits), spread(direct, digits), ratio)
+        compare(table, f"{leg['transport']}, {leg['era']}", figures)
     out.print(table)
 
 

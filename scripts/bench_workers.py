@@ -15,11 +15,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio.abc import Process
+from measuring import processor_s
 from synthetic import texts
 
 from komorebi_mcp.domain.captures import CaptureCreate, Kind
@@ -39,10 +39,9 @@ class Worker:
     def cpu_s(self) -> float:
         """Its processor time so far; none is known of one that is gone."""
         try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            return processor_s(self.process.pid)
         except OSError:
             return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def doubled(self) -> int:
         """How often it worked on what another one finished."""
