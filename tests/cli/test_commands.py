@@ -3,70 +3,21 @@
 import json
 import re
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import pytest
 
 from komorebi_mcp.app import open_app
 from komorebi_mcp.cli import wording
-from komorebi_mcp.cli.main import run
 from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.settings import Settings
-from support.logs import log_plainly
+from support.commands import Komorebi
 from support.models import make_model
 
 pytestmark = pytest.mark.slow
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Komorebi = Callable[..., Ended]
-
-
-@pytest.fixture
-def komorebi(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Komorebi]:
-    """Runs the command with these arguments, in a home of its own."""
-    monkeypatch.setenv("KOMOREBI_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def command(*arguments: str, stdin: bytes = b"") -> Ended:
-        monkeypatch.setattr(sys, "argv", ["komorebi-mcp", *arguments])
-        piped = tmp_path / "stdin"
-        piped.write_bytes(stdin)
-        file = piped.open(encoding="utf-8")
-        monkeypatch.setattr(sys, "stdin", file)
-        status = 0
-        try:
-            with file:
-                run()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1 if end.code else 0
-            if isinstance(end.code, str):
-                # The interpreter would print it.
-                sys.stderr.write(f"{end.code}\n")
-        printed = capsys.readouterr()
-        return Ended(status, printed.out, printed.err)
-
-    yield command
-    # The commands point logs at this test's stderr, which is closed when it ends.
-    log_plainly()
 
 
 def capture(komorebi: Komorebi, *arguments: str, stdin: bytes = b"") -> str:

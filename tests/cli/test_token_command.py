@@ -1,47 +1,21 @@
 """`komorebi-mcp token`: made, listed and revoked from the command line."""
 
 import json
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from komorebi_mcp.cli.main import run
-from support.logs import log_plainly
+from support.commands import Komorebi
 
 pytestmark = pytest.mark.slow
 
-Ended = tuple[int, str, str]
-
 
 @pytest.fixture
-def token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ended]:
-    """Runs `komorebi-mcp token` with these arguments: its status, stdout and stderr."""
-    monkeypatch.setenv("KOMOREBI_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["komorebi-mcp", "token", *arguments])
-        status: object = 0
-        try:
-            run()
-        except SystemExit as end:
-            status = end.code
-            if isinstance(status, str):
-                sys.stderr.write(status)
-                status = 1
-        log_plainly()
-        said = capsys.readouterr()
-        assert isinstance(status, int)
-        return status, said.out, said.err
-
-    return command
+def token(komorebi: Komorebi) -> Komorebi:
+    return partial(komorebi, "token")
 
 
-def test_a_token_is_shown_once_and_then_only_told_of(token: Callable[..., Ended]) -> None:
+def test_a_token_is_shown_once_and_then_only_told_of(token: Komorebi) -> None:
     status, out, err = token("new", "--owner", "alice", "--scopes", "read,write", "--expires", "90d")
     assert status == 0
     secret = out.strip()
@@ -58,7 +32,7 @@ def test_a_token_is_shown_once_and_then_only_told_of(token: Callable[..., Ended]
     assert row["expires_at"] > row["created_at"]
 
 
-def test_a_token_is_given_as_json_and_revoked_by_its_id(token: Callable[..., Ended]) -> None:
+def test_a_token_is_given_as_json_and_revoked_by_its_id(token: Komorebi) -> None:
     _, out, _ = token("new", "--owner", "bob", "--scopes", "upstream", "--json")
     made = json.loads(out)
     assert made["token"].startswith("kmr_")
@@ -81,7 +55,7 @@ def test_a_token_is_given_as_json_and_revoked_by_its_id(token: Callable[..., End
         ("new", "--owner", "a", "--expires", "-1d"),
     ],
 )
-def test_wrong_words_end_with_status_2(token: Callable[..., Ended], wrong: tuple[str, ...]) -> None:
+def test_wrong_words_end_with_status_2(token: Komorebi, wrong: tuple[str, ...]) -> None:
     status, out, err = token(*wrong)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
