@@ -1,7 +1,5 @@
 """`komorebi-mcp upstream …`: the servers behind this one."""
 
-import difflib
-import json as json_text
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -13,6 +11,7 @@ from komorebi_mcp.cli.options import AsJson
 from komorebi_mcp.cli.progress import upstreams_reached
 from komorebi_mcp.cli.session import FAILED, USAGE, ready_settings
 from komorebi_mcp.cli.show import as_json, console, counted, line
+from komorebi_mcp.cli.upstream_told import tell_changes, tell_reports, tell_status
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pins import Pin
 from komorebi_mcp.services.diagnose import UpstreamReport, diagnose
@@ -21,14 +20,8 @@ from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.upstream.config import problem_in
 from komorebi_mcp.upstream.edit import add_entry, remove_entry
 from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
-from komorebi_mcp.upstream.unseen import is_unseen
 
 _CONNECT_WAIT_S: Final = 30.0
-
-_SILENT: Final = (
-    f"It has not answered within {_CONNECT_WAIT_S:g} seconds. Run its command in a terminal: a server waits "
-    "there for input without a word. If it is still downloading, try again."
-)
 
 Name = Annotated[str, typer.Argument(help="As the upstreams file has it.")]
 T = TypeVar("T")
@@ -111,7 +104,7 @@ def list_upstreams(*, json: AsJson = False) -> None:
         as_json(Upstreams(upstreams=tuple(found)))
         return
     for status in found:
-        _tell(status)
+        tell_status(status, waited_s=_CONNECT_WAIT_S)
     line(console(), counted(len(found), "upstream"))
 
 
@@ -125,7 +118,7 @@ def try_out(name: Name, *, json: AsJson = False) -> None:
     if json:
         as_json(status)
     else:
-        _tell(status)
+        tell_status(status, waited_s=_CONNECT_WAIT_S)
     if status.state is not UpstreamState.READY:
         raise typer.Exit(FAILED)
 
@@ -144,17 +137,7 @@ def diff(name: Name, *, json: AsJson = False) -> None:
     if json:
         as_json(Changes(upstream=name, changes=tuple(changes)))
         return
-    out = console()
-    for pin in changes:
-        line(out, (f"{pin.kind} {pin.name}".strip(), "bold"))
-        for text in _difference(pin):
-            style = {"+": "green", "-": "red"}.get(text[:1], "dim")
-            line(out, (text, style))
-        line(out)
-    if changes:
-        line(out, f"{counted(len(changes), 'change')}. Accept with `komorebi-mcp upstream trust {name}`.")
-    else:
-        line(out, f"Nothing of {name} has changed.")
+    tell_changes(name, changes)
 
 
 def trust(
@@ -215,7 +198,7 @@ def doctor(
     if json:
         as_json(Reports(upstreams=tuple(reports)))
     else:
-        _tell_reports(tool, reports)
+        tell_reports(tool, reports, waited_s=_CONNECT_WAIT_S)
     if not all(report.is_well for report in reports):
         raise typer.Exit(FAILED)
 
@@ -233,53 +216,6 @@ def _about(tool: str, reports: list[UpstreamReport]) -> Iterator[UpstreamReport]
         )
         if found or report.name == prefix or report.state is not UpstreamState.READY:
             yield report.model_copy(update={"findings": found})
-
-
-def _tell_reports(tool: str | None, reports: list[UpstreamReport]) -> None:
-    out = console()
-    for report in reports:
-        _tell(report)
-        for note in report.notes:
-            line(out, f"  {note}")
-        for finding in report.findings:
-            shown = f" (here {finding.name})" if finding.name else ""
-            line(out, ("  ", ""), (f"{finding.tool}{shown}: ", "bold"), finding.why)
-    if tool is not None and not any(report.findings for report in reports):
-        line(out, f"Nothing keeps {tool} back. If it is not listed, no upstream offers it: see its own name.")
-    elif all(report.is_well for report in reports):
-        line(out, ("All is well.", "green"))
-
-
-def _tell(status: UpstreamStatus) -> None:
-    told = [status.state.value, counted(status.tools, "tool")]
-    if status.era is not None:
-        told.insert(1, f"{status.era} era")
-    if status.stale:
-        told.append("as last known")
-    if status.quarantined:
-        told.append(f"quarantined: {', '.join(status.quarantined)}")
-    line(console(), (status.name, "bold"), f"  {', '.join(told)}")
-    if status.last_error:
-        line(console(), f"  {status.last_error}")
-    if status.state is UpstreamState.CONNECTING:
-        line(console(), f"  {_SILENT}")
-
-
-def _difference(pin: Pin) -> Iterator[str]:
-    """The lines that differ, hidden characters made visible."""
-    before, after = _lines(pin.definition), _lines(pin.offered or "null")
-    diff = difflib.unified_diff(before, after, "trusted", "offered", lineterm="", n=2)
-    yield from ("".join(map(_visible, text)) for text in diff)
-
-
-def _lines(form: str) -> list[str]:
-    shown = json_text.dumps(json_text.loads(form), ensure_ascii=False, indent=2)
-    # A long description is one string; with its lines told apart, one word changed is one line changed.
-    return shown.replace("\\n", "\n    ").splitlines()
-
-
-def _visible(char: str) -> str:
-    return f"\\u{{{ord(char):04x}}}" if is_unseen(char) else char
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
