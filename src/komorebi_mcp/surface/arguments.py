@@ -98,11 +98,17 @@ M = TypeVar("M", bound=Model)
 
 
 async def checked(model: type[M], given: Mapping[str, Any], app: App) -> M:
-    """The arguments as the model has them.
+    """The arguments as the model has them. Null is how some clients leave an optional one out.
 
     Raises:
         ValidationError: One of them is wrong.
     """
+    fields = model.model_fields
+    given = {
+        name: value
+        for name, value in given.items()
+        if value is not None or name not in fields or fields[name].is_required()
+    }
     validate = partial(model.model_validate, given, context=Present(app.clock(), app.zone))
     times = (given.get("since"), given.get("until"))
     if any(isinstance(words, str) and not is_plain(words) for words in times):
