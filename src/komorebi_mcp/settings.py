@@ -4,8 +4,9 @@ This module is the only reader of the environment.
 """
 
 import os
-from collections.abc import Mapping
-from datetime import tzinfo
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ class Settings(BaseSettings):
     """How this process is to work. A variable beats the file; an unset one has the default given here."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     home: Path = Field(
@@ -197,16 +198,45 @@ def load_settings() -> Settings:
     Raises:
         ConfigError: A value is not one of those allowed; the message names the variable.
     """
-    home = os.environ.get(f"{_PREFIX}HOME")
-    folder = Path(home).expanduser() if home else default_home()
     try:
-        return Settings(_env_file=folder / "komorebi.env")
+        return Settings(_env_file=_file())
     except ValidationError as error:
         first = error.errors()[0]
         name = f"{_PREFIX}{'_'.join(str(part) for part in first['loc'])}".upper()
         raise ConfigError(
             f"{name} is not usable: {first['msg']}. Correct or unset it and start again."
         ) from error
+
+
+def _file() -> Path:
+    home = os.environ.get(f"{_PREFIX}HOME")
+    return (Path(home).expanduser() if home else default_home()) / "komorebi.env"
+
+
+def unused_settings() -> tuple[str, ...]:
+    """What is set and means nothing, in sentences: variables of our prefix, and whatever the file holds."""
+    from dotenv import dotenv_values  # noqa: PLC0415 - for the doctor alone.
+
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    told = [
+        f"{name} is set and is no setting.{_meant(name, known)}"
+        for name in sorted(os.environ)
+        if name.upper().startswith(_PREFIX) and name.upper() not in known
+    ]
+    file = _file()
+    for name, value in dotenv_values(file).items() if file.is_file() else ():
+        if value is None:
+            told.append(f"{file} has the line {name!r}, which is not of the form NAME=value.")
+        elif name.upper() == f"{_PREFIX}HOME":
+            told.append(f"{file} sets {name}, which is read from the environment alone.")
+        elif name.upper() not in known:
+            told.append(f"{file} sets {name}, which is no setting.{_meant(name, known)}")
+    return tuple(told)
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def environment() -> Mapping[str, str]:
@@ -218,12 +248,13 @@ def environment() -> Mapping[str, str]:
 def local_zone() -> tzinfo:
     """The time zone of this machine, or the one that the variable TZ names.
 
-    Raises:
-        ConfigError: It is none that is known here.
+    Where that is none known by name, it is the distance from UTC that the system makes of it: TZ may be a
+    rule such as UTC+3, and to the system an unknown name is UTC.
     """
     import tzlocal  # noqa: PLC0415 - a start does without it.
 
     try:
         return tzlocal.get_localzone()
-    except (LookupError, ValueError) as error:
-        raise ConfigError("The time zone of this machine is not known here. Correct or unset TZ.") from error
+    except (LookupError, ValueError):
+        offset = datetime.now(UTC).astimezone().utcoffset()
+        return timezone(offset or timedelta())

@@ -214,6 +214,15 @@ def _one_row(folder: Path) -> Path:
     return path
 
 
+def test_doctor_names_a_variable_that_is_no_setting(
+    komorebi: Komorebi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOMOREBI_SUMARIZER", "auto")
+    ended = komorebi("doctor")
+    assert ended.status == 1
+    assert "KOMOREBI_SUMARIZER is set and is no setting. Did you mean KOMOREBI_SUMMARIZER?" in ended.out
+
+
 def test_doctor_keeps_names_and_values_apart(komorebi: Komorebi) -> None:
     told = komorebi("doctor").out.splitlines()
     entries = [line for line in told if line.startswith("  ")]

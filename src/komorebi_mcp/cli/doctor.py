@@ -18,7 +18,7 @@ from komorebi_mcp.domain.jobs import Backlog
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.vectors import Coverage
 from komorebi_mcp.errors import KomorebiError
-from komorebi_mcp.settings import Settings, environment
+from komorebi_mcp.settings import Settings, environment, unused_settings
 from komorebi_mcp.storage.migrate import HEAD
 from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.upstream.config import load_upstreams
@@ -155,7 +155,7 @@ def _undecided(status: UpstreamStatus) -> bool:
 def _problems(
     settings: Settings, backlog: Backlog | None, upstreams: tuple[UpstreamStatus, ...]
 ) -> list[str]:
-    found: list[str] = []
+    found = [*unused_settings()]
     if backlog is not None and backlog.set_aside:
         found.append(
             f"{counted(backlog.set_aside, 'capture')} could not be enriched and was set aside; "

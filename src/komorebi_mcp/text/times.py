@@ -244,6 +244,7 @@ def _parser(now: datetime) -> Any:
         languages=list(_LANGUAGES),
         settings={
             "RELATIVE_BASE": now,
+            "TIMEZONE": "UTC",
             "PREFER_DATES_FROM": "past",
             "PREFER_DAY_OF_MONTH": "first",
             "RETURN_TIME_AS_PERIOD": True,
