@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from importlib import import_module
 from importlib.metadata import version
-from inspect import cleandoc, signature
+from inspect import Parameter, cleandoc, signature
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -34,7 +34,8 @@ name, never ignored. Where several ids are given and some are not there, the res
 `missing`. Tools of upstreams stand beside these as `UPSTREAM__TOOL`."""
 _SETTINGS = """\
 Environment variables, or lines `NAME=value` in the file `komorebi.env` in the home. A variable beats the
-file. `komorebi-mcp doctor` shows what is in force."""
+file; one that is empty counts as unset. `komorebi-mcp doctor` shows what is in force, and names what is set
+and is no setting."""
 _CLI = """\
 Without arguments `komorebi-mcp` is the stdio server when a client has started it, and shows its help in a
 terminal. Errors are one line on stderr; the status is 1 when something could not be done and 2 when the
@@ -248,16 +249,21 @@ def _command(name: str, place: str) -> str:
         annotation, about = get_args(hints[parameter.name])[:2]
         if isinstance(about, ArgumentInfo):
             shown = about.metavar or parameter.name.upper()
-            usage.append(shown)
+            several = "..." if _takes_several(annotation) else ""
+            usage.append((shown if parameter.default is Parameter.empty else f"[{shown}]") + several)
             rows.append((f"`{shown}`", about.help or "", _values(annotation, None)))
         else:
-            flags = " ".join(
-                f"`{flag}`" for flag in about.param_decls or [f"--{parameter.name.replace('_', '-')}"]
-            )
+            # Typer takes the first name of an annotated option for its default.
+            named = [flag for flag in (about.default, *(about.param_decls or ())) if isinstance(flag, str)]
+            flags = " ".join(f"`{flag}`" for flag in named or [f"--{parameter.name.replace('_', '-')}"])
             rows.append((flags, about.help or "", _values(annotation, parameter.default)))
     usage.append("[OPTIONS]")
     about_it = cleandoc(function.__doc__ or "")
     return "\n\n".join([f"## `{name}`", about_it, f"    {' '.join(usage)}", _table(("", "", "values"), rows)])
+
+
+def _takes_several(annotation: Any) -> bool:
+    return any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
 
 
 def _values(annotation: Any, default: Any) -> str:
@@ -265,6 +271,8 @@ def _values(annotation: Any, default: Any) -> str:
     options = [one for one in get_args(annotation) or (annotation,) if one is not NoneType]
     kind = get_args(options[0])[0] if get_args(options[0]) else options[0]
     shown = f"; default `{getattr(default, 'value', default)}`" if default not in (None, False) else ""
+    if default is Parameter.empty:
+        shown = "; needed"
     if kind is bool:
         return ""
     if issubclass(kind, Enum):

@@ -1,10 +1,13 @@
 """Every tool, setting and command is documented, and the pages made from the code are fresh."""
 
+import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 
 import pytest
+import typer
 
 from komorebi_mcp.cli.main import COMMANDS
 from komorebi_mcp.settings import Settings
@@ -30,6 +33,23 @@ def test_the_readme_names_the_tool(tool: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_is_in_the_reference(command: str) -> None:
     assert f"## `{command}`" in (REFERENCE / "cli.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_options_of_the_command_are_in_the_reference_as_they_are_written(command: str) -> None:
+    page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    section = page.split(f"## `{command}`\n")[1].split("\n## ")[0]
+    module, function = COMMANDS[command].split(":")
+    application = typer.Typer(add_completion=False)
+    application.command()(getattr(import_module(module), function))
+    options = {
+        option
+        for parameter in typer.main.get_command(application).params
+        for option in parameter.opts
+        if option.startswith("--") and option != "--help"
+    }
+    assert set(re.findall(r"^\| `(--[a-z-]+)`", section, re.MULTILINE)) == options
+    assert "inspect" not in section
 
 
 @pytest.mark.parametrize("setting", Settings.model_fields)
