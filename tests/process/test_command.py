@@ -1,5 +1,6 @@
 """The command without and with the wrong words."""
 
+import json
 import os
 import pty
 import subprocess
@@ -67,3 +68,21 @@ def test_a_home_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> No
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("komorebi-mcp: ")
+
+
+def test_what_stdout_has_no_bytes_for_is_replaced_in_texts_and_escaped_in_json(tmp_path: Path) -> None:
+    assert run(tmp_path, "capture", "naïve 日本", "--project", "Gärten").returncode == 0
+    narrow = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    for command in (["list"], ["search", "naïve"], ["summarize"], ["timeline"], ["projects"]):
+        done = subprocess.run(
+            [*COMMAND, *command],
+            env={**environment(tmp_path), **narrow},
+            capture_output=True,
+            timeout=START_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert (done.returncode, done.stderr) == (0, b""), command
+    listed = run(tmp_path, "list", "--json", PYTHONIOENCODING="ascii")
+    (capture,) = json.loads(listed.stdout)["captures"]
+    assert (capture["title"], capture["project"]) == ("naïve 日本", "Gärten")

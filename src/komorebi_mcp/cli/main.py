@@ -1,6 +1,7 @@
 """The command `komorebi-mcp`."""
 
 import gc
+import io
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -102,6 +103,9 @@ def _ours(error: BaseException) -> KomorebiError:
 def _run_typer(arguments: list[str]) -> None:
     import typer  # noqa: PLC0415 - the plain server starts without it.
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Captures hold characters that a pipe on Windows or an old locale has no bytes for.
+        sys.stdout.reconfigure(errors="replace")
     application = typer.Typer(
         name="komorebi-mcp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )

@@ -1,6 +1,7 @@
 """How commands print: JSON for programs, text for people."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,9 +19,10 @@ _MARK = "**"
 
 
 def as_json(result: BaseModel | Mapping[str, Any]) -> None:
-    """Prints the result as one indented JSON document."""
+    """Prints the result as one indented JSON document, escaped where stdout is not of Unicode."""
     plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-    typer.echo(json.dumps(plain, ensure_ascii=False, indent=2))
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    typer.echo(json.dumps(plain, ensure_ascii=not unicode, indent=2))
 
 
 def console() -> Console:
