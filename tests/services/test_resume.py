@@ -122,6 +122,18 @@ async def test_the_text_is_within_its_budget_and_tells_a_little_of_everything(
             assert all(section.items for section in resumed.sections[:3])
 
 
+async def test_what_did_not_fit_is_not_said_to_be_nothing(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        await keep(rooms, f"We decided to {'carefully ' * 20}plant beans.")
+        await rooms.settle()
+        resumed = await rooms.resume.resume(OWNER, project="garden", max_tokens=60)
+        assert resumed.truncated
+        assert "## Decisions\n(more than fits)" in resumed.text
+        assert "## Errors seen\n(none)" in resumed.text
+        assert "Decisions" not in [section.heading for section in resumed.sections]
+        assert "Errors seen" in [section.heading for section in resumed.sections]
+
+
 async def test_repeated_errors_are_told_once_citing_only_those_that_say_just_that(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
         error = "ValueError: row {} has no time zone"

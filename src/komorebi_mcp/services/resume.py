@@ -169,11 +169,12 @@ class _Draft:
     heading: str
     waiting: list[ResumeItem]
     items: list[ResumeItem] = field(default_factory=list)
+    cut: bool = False
+    """Whether something of it did not fit."""
 
 
 def _told(material: _Material, max_tokens: int) -> Resume:
     drafts = _drafts(material)
-    truncated = False
     # In turns, so that a small budget holds something of everything.
     while any(draft.waiting for draft in drafts):
         for draft in drafts:
@@ -181,15 +182,19 @@ def _told(material: _Material, max_tokens: int) -> Resume:
                 continue
             draft.items.append(draft.waiting.pop(0))
             if estimate_tokens(_rendered(material, drafts)) > max_tokens:
-                truncated = True
                 draft.items.pop()
+                draft.cut = True
     return Resume(
         project=material.project.name if material.project else None,
         text=cut_to_tokens(_rendered(material, drafts), max_tokens),
-        sections=tuple(ResumeSection(heading=each.heading, items=tuple(each.items)) for each in drafts),
+        sections=tuple(
+            ResumeSection(heading=each.heading, items=tuple(each.items))
+            for each in drafts
+            if each.items or not each.cut
+        ),
         since=material.since,
         since_when=material.since_when,
-        truncated=truncated,
+        truncated=any(draft.cut for draft in drafts),
     )
 
 
@@ -289,7 +294,7 @@ def _rendered(material: _Material, drafts: Sequence[_Draft]) -> str:
             marks = ", ".join(str(numbers.setdefault(each, len(numbers) + 1)) for each in item.sources)
             lines.append(f"- {item.text} [{marks}]")
         if not draft.items:
-            lines.append("(more than fits)" if draft.waiting else "(none)")
+            lines.append("(more than fits)" if draft.waiting or draft.cut else "(none)")
     if numbers:
         lines += ["", "Sources:", *(f"[{number}] {capture_id}" for capture_id, number in numbers.items())]
     return "\n".join(lines)
