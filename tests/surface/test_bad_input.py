@@ -42,6 +42,8 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("capture", {"content": "a", "tags": {"a": 1}}, "tags must be a list of at most 32 texts"),
     ("capture", {"content": "a", "tags": [str(n) for n in range(33)]}, "tags must be a list of at most 32"),
     ("capture", {"content": "a", "key": "x" * 201}, "key must be a text of at most 200 characters."),
+    ("summarize", {"query": "  "}, "query is empty"),
+    ("summarize", {"focus": "\n"}, "focus is empty"),
     ("list_captures", {"limit": 0}, "limit must be a whole number from 1 to 100."),
     ("list_captures", {"limit": 101}, "limit must be a whole number from 1 to 100."),
     ("list_captures", {"limit": 10**400}, "limit must be a whole number from 1 to 100."),

@@ -184,6 +184,10 @@ async def test_ids_that_are_not_there_are_named_beside_those_that_are(tmp_path: 
         there = (await call(client, "capture", content="Here."))["id"]
         read = await call(client, "read_captures", ids=[there, missing])
         assert read["missing"] == [missing]
+        told = await call(client, "summarize", ids=[there, missing])
+        assert told["missing"] == [missing]
+        assert told["covers"]["captures"] == 1
+        assert "missing" not in await call(client, "summarize", ids=[there])
         changed = await call(client, "update_captures", ids=[there, missing], add_tags=["t"])
         assert changed["missing"] == [missing]
         assert changed["changed"] == 1

@@ -135,6 +135,16 @@ class Find:
             loosened=page.loosened,
         )
 
+    async def missing(self, owner: str, ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of the ids that are nobody's, or not the owner's.
+
+        Raises:
+            NotFound: None of them is there.
+        """
+        wanted = list(dict.fromkeys(ids))
+        async with self._store.read(owner) as transaction:
+            return not_there(wanted, {capture.id for capture in await transaction.captures.get(wanted)})
+
     async def read(
         self,
         owner: str,

@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 
 from mcp_types import InputRequiredResult, ResourceLink
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from komorebi_mcp.domain.captures import ProjectName
 from komorebi_mcp.domain.ids import summary_uri
@@ -11,11 +11,11 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.summaries import MAX_TOKENS_DEFAULT, MAX_TOKENS_MAX, Covers, Scope, Sentence, Summary
 from komorebi_mcp.services.find import QUERY_CHARS_MAX
 from komorebi_mcp.surface.arguments import Ids, Since, Until, check_window
-from komorebi_mcp.surface.rendering import cited, counted, paragraphs
+from komorebi_mcp.surface.rendering import cited, counted, not_found, paragraphs
 from komorebi_mcp.surface.sampling import ModelNeeded, lent_model
 from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
 
-Words = Annotated[str, Field(min_length=1, max_length=QUERY_CHARS_MAX)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=QUERY_CHARS_MAX)]
 
 
 class SummarizeArguments(Model):
@@ -39,11 +39,13 @@ class CitedSummary(Result):
     method: str
     rejected: int
     truncated: bool
+    missing: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, summary: Summary) -> Self:
+    def of(cls, summary: Summary, *, missing: tuple[str, ...] = ()) -> Self:
         named = ("id", "text", "sentences", "level", "covers", "method", "rejected", "truncated")
-        return cls(**{name: getattr(summary, name) for name in named}, uri=summary_uri(summary.id))
+        told = {name: getattr(summary, name) for name in named}
+        return cls(**told, uri=summary_uri(summary.id), missing=missing or None)
 
 
 async def _run(call: Call, arguments: SummarizeArguments) -> Reply | InputRequiredResult:
@@ -67,6 +69,7 @@ async def _run(call: Call, arguments: SummarizeArguments) -> Reply | InputRequir
         )
     except ModelNeeded as needed:
         return needed.result
+    missing = await call.app.find.missing(call.owner, arguments.ids) if arguments.ids else ()
     text = paragraphs(
         [
             f"Summary of {counted(summary.covers.captures, 'capture')} ({summary.method}):",
@@ -74,6 +77,7 @@ async def _run(call: Call, arguments: SummarizeArguments) -> Reply | InputRequir
             "More was worth telling: repeat the call with a greater max_tokens."
             if summary.truncated
             else None,
+            not_found(missing),
         ]
     )
     link = ResourceLink(
@@ -83,7 +87,7 @@ async def _run(call: Call, arguments: SummarizeArguments) -> Reply | InputRequir
         uri=summary_uri(summary.id),
         mime_type="application/json",
     )
-    return Reply(CitedSummary.of(summary), text, (link,))
+    return Reply(CitedSummary.of(summary, missing=missing), text, (link,))
 
 
 def nothing_told(summary: Summary) -> str:
