@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from komorebi_mcp.summarizers.claims import misstated
+from komorebi_mcp.summarizers.topic import Usage
 
 EXPORT = "The nightly export failed 37 times, the import failed 12 times."
 SPENT = "Alice spent 20 euros on paint and Bob 30."
@@ -62,6 +63,11 @@ def test_a_statement_that_was_bent_shows(sentence: str, source: str, wrong: str)
         ("出口在星期五失败了。", "出口在星期五失败了,我们重试了。"),
         ("Noted.", EXPORT),
         ("The new tool does not take long to learn.", "Does the new tool take long to learn? It should not."),
+        (
+            "The filter helped with speech but not with noise.",
+            "For speech it helped. With noise it is as it was.",
+        ),
+        ("It is hard to find one cause of the outage.", "We cannot find one single cause of the outage."),
         ("Everybody wears dual microphones.", "Let's not forget the dual microphones everybody wears."),
         ("They had no bright screen and a fancy chip.", "We have no bright screen. We have no fancy chip."),
         (
@@ -79,6 +85,27 @@ def test_who_said_it_need_not_be_in_what_was_said() -> None:
     assert misstated(sentence, ["Sure, go ahead."]) == "topic"
     assert misstated(sentence, ["Sure, go ahead."], ["Rosa Lind"]) is None
     assert misstated("Rosa Lind painted the garden wall.", [EXPORT], ["Rosa Lind"]) == "topic"
+
+
+def test_rare_words_tell_which_capture_a_sentence_is_about() -> None:
+    plastic = "Well, the rubber is too dear, so let us take plastic for the case of it."
+    team = "The team was asked, I think, what the remote should do for the people who buy it."
+    soldered = "By night some workers abroad soldered the antenna carelessly."
+    talk = [plastic, team, soldered, "The team likes the remote.", "I think we should buy it for the team."]
+    usage = Usage(talk)
+    summing_up = (
+        "It was eventually concluded after lengthy debate among all designers that plastic should replace "
+        "rubber since funding was short."
+    )
+    assert misstated(summing_up, [plastic], usage=usage) is None
+    assert misstated(summing_up, [team], usage=usage) == "topic"
+    told = "The team thinks that the antenna was soldered carelessly by night workers abroad."
+    assert misstated(told, [soldered], usage=usage) is None
+    assert misstated(told, [team], usage=usage) == "topic"
+
+
+def test_another_form_of_a_word_is_the_same_word() -> None:
+    assert misstated("Mice were bought quickly indeed.", ["Somebody has to buy a mouse."]) is None
 
 
 def test_a_source_that_bears_it_out_is_enough() -> None:

@@ -85,6 +85,7 @@ def test_an_atom_without_backing_is_unsupported(sentence: str, atom: tuple[str, 
         ("We took two or three of them.", "We took some."),
         ("It has 4,000 lines.", "It has four thousand lines."),
         ("It costs 12.5 dollars.", "It costs twelve point five dollars."),
+        ("It cost 14 million dollars.", "It cost $14million."),
         ("It was the USB port.", "It was a U_S_B_ port, I think."),
         ("It was the USB port.", "It was a U. S. B. port."),
     ],
@@ -115,6 +116,7 @@ def test_a_number_of_several_words_has_one_value(said: str, numbers: set[str]) -
 def test_a_number_said_otherwise_is_no_backing() -> None:
     assert unsupported("It has 4,000 lines.", ["It has fourteen thousand lines."])
     assert unsupported("It costs 2.5 dollars.", ["It costs two dollars, and five cents are left."])
+    assert unsupported("It cost $14million.", ["It cost $14 billion."])
 
 
 def test_a_word_that_only_opens_sentences_is_no_name() -> None:

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from komorebi_mcp.summarizers.grounding import NUMBER_WORDS, SMALL_MAX, flat, number
+from komorebi_mcp.summarizers.topic import Usage, is_about_something_else
+from komorebi_mcp.summarizers.units import UNITS, apart
 from komorebi_mcp.text.terms import ordered_terms
 
 _ALIKE_MIN = 0.6
 """The share of a clause's terms from which on a clause of a source is about the same thing."""
 _SAME_MIN = 0.6
-_SHARED_MIN = 0.2
-"""The share of a sentence's terms that its sources must have."""
-_SHARED_TERMS_MIN = 3
-"""A sentence of fewer terms is not judged by their share."""
 _AROUND_WORDS = 3
 _SCOPE_WORDS = 5
 """So many words behind a negation are what it denies."""
 _ADDS = (" and", " or", " und", " et", " y")
+_JOINS = (*_ADDS, " but", " aber", " mais", " pero")
+_CONTRASTS = re.compile(r"\s*(?:not|nicht|pas|no|non)\b", re.IGNORECASE)
 _ADDED_TERMS_MAX = 2
 """A clause of so few terms behind one of these may go on with what the one before denies."""
 
@@ -52,26 +52,11 @@ _FIGURE_OF_SPEECH = re.compile(
 _DOUBTS = re.compile(
     r"\b(?:against|reject\w*|refus\w*|declin\w*|avoid\w*|stop\w*|cancel\w*|drop\w*|unable|impossible|fail\w*|lack\w*|"
     r"instead|rather|disagree\w*|oppos\w*|den(?:y|ied|ies)|prevent\w*|exclud\w*|hardly|barely|un(?:likely|sure|clear)|"
-    r"only|few|little|missing|miss(?:ed|es)?|absen\w+|forb\w+|prohibit\w*|reluctan\w+|doubt\w*|skeptic\w*|scepti\w*)\b",
+    r"only|few|little|missing|miss(?:ed|es)?|absen\w+|forb\w+|prohibit\w*|reluctan\w+|doubt\w*|skeptic\w*|scepti\w*|"
+    r"(?:hard|difficult) to)\b",
     re.IGNORECASE,
 )
 """Ways to deny without a negation. Where one of them is near, nothing can be said."""
-_UNITS = {
-    unit: sort
-    for sort, units in {
-        "millisecond": "ms millisecond milliseconds", "second": "s sec secs second seconds",
-        "minute": "min mins minute minutes", "hour": "h hr hrs hour hours", "day": "day days",
-        "week": "week weeks", "month": "month months", "year": "year years",
-        "percent": "% percent", "thousand": "k thousand", "million": "m million mio", "billion": "bn billion",
-        "byte": "byte bytes", "kilobyte": "kb kib", "megabyte": "mb mib", "gigabyte": "gb gib",
-        "terabyte": "tb tib", "dollar": "dollar dollars usd", "euro": "euro euros eur",
-        "pound": "pound pounds gbp", "metre": "metre metres meter meters",
-        "kilometre": "km kilometre kilometres",
-        "gram": "g gram grams", "kilogram": "kg kilogram kilograms",
-    }.items()
-    for unit in units.split()
-}  # fmt: skip
-_SCALED = re.compile(r"([$\u20ac\u00a3]?\d[\d,]*(?:\.\d+)?)([A-Za-z]{1,3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,32 +83,21 @@ class _Clause:
     """What is only asked is neither stated nor denied."""
 
 
-def misstated(sentence: str, backing: Sequence[str], filed_under: Iterable[str] = ()) -> str | None:
+def misstated(
+    sentence: str, backing: Sequence[str], filed_under: Iterable[str] = (), usage: Usage | None = None
+) -> str | None:
     """What is wrong with the sentence: `topic`, `figure`, `unit` or `negation`; None where nothing shows.
 
-    `backing` are the texts of its sources, `filed_under` their titles and who wrote them.
+    `backing` are the texts of its sources, `filed_under` their titles and who wrote them, `usage` counts the
+    terms of all that it could have cited.
     """
-    if _is_about_something_else(sentence, backing, filed_under):
+    if is_about_something_else(sentence, backing, filed_under, usage or Usage(backing)):
         return "topic"
     if wrong := _figures_differ(sentence, backing):
         return wrong
     if _denial_differs(sentence, backing):
         return "negation"
     return None
-
-
-def _is_about_something_else(sentence: str, backing: Iterable[str], filed_under: Iterable[str]) -> bool:
-    # Who said it is in the sentence and not in what was said.
-    stated = _terms(sentence).difference(*map(_terms, filed_under))
-    if len(stated) < _SHARED_TERMS_MIN:
-        return False
-    known = frozenset[str]().union(*map(_terms, backing))
-    return len(stated & known) < _SHARED_MIN * len(stated)
-
-
-@lru_cache(maxsize=1 << 10)
-def _terms(text: str) -> frozenset[str]:
-    return frozenset(ordered_terms(text))
 
 
 def _denial_differs(sentence: str, backing: Sequence[str]) -> bool:
@@ -170,12 +144,15 @@ def _clauses(text: str) -> tuple[_Clause, ...]:
         for match in negations:
             behind = " ".join(part[match.end() :].split()[:_SCOPE_WORDS])
             denied |= set(ordered_terms(behind or part))
-        # "We had no screens and a fancy chip": whether the second is denied as well, words do not tell.
+        # "We had no screens and a fancy chip": whether the second is denied as well, words do not tell. Nor
+        # does "…, but not with noise" tell by itself what is denied.
         goes_on = (
             bool(found)
-            and (found[-1].denies or found[-1].doubtful)
             and len(terms) <= _ADDED_TERMS_MAX
-            and told[:start].endswith(_ADDS)
+            and (
+                ((found[-1].denies or found[-1].doubtful) and told[:start].endswith(_ADDS))
+                or (told[:start].endswith(_JOINS) and _CONTRASTS.match(part) is not None)
+            )
         )
         found.append(
             _Clause(
@@ -237,7 +214,7 @@ def _figures(text: str) -> tuple[_Figure, ...]:
     """The numbers in a text, each with the words next to it and the terms of its clause."""
     found: list[_Figure] = []
     inherited: list[str] = []
-    for part in _CLAUSE.split(_SCALED.sub(r"\1 \2", flat(text))):
+    for part in _CLAUSE.split(apart(flat(text))):
         words = _WORD.findall(part)
         values = [_value(word) for word in words]
         own = [term for term in ordered_terms(part) if not term.isdigit()]
@@ -250,7 +227,7 @@ def _figures(text: str) -> tuple[_Figure, ...]:
                 continue
             before = words[max(0, at - _AROUND_WORDS) : at]
             behind = words[at + 1 : at + 1 + _AROUND_WORDS]
-            unit = _UNITS.get(behind[0].casefold(), "") if behind else ""
+            unit = UNITS.get(behind[0].casefold(), "") if behind else ""
             around = [f"<{word.casefold()}" for word in before] + [f">{word.casefold()}" for word in behind]
             found.append(_Figure(value, unit, frozenset(around), clause))
         inherited = own

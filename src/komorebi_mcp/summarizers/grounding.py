@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 
 from komorebi_mcp.summarizers.spoken import ONES, SCALES, TENS, spoken_numbers
+from komorebi_mcp.summarizers.units import apart
 from komorebi_mcp.text.names import find_names, may_name
 from komorebi_mcp.text.stopwords import STOP_WORDS
 
@@ -75,7 +76,6 @@ _SPELLED = [
     re.compile(rf"(?<![^\W_])[a-z](?:{gap}[a-z]){{1,9}}(?![^\W_])") for gap in ("_", r"\.", r"\. ", " ")
 ]
 """Letter by letter, the same mark between all of them: in "a U_S_B_ stick" only "usb" is one word."""
-
 _OPENING = re.compile(
     r"([A-Z][^\W\d_]{1,40})(?:['\u2019]s)?(?!\w)(?: (?:(?:has|had|was|is|will|would) )?"
     r"(said|says|owns|owned|wants|wanted|wrote|writes|asked|asks|told|tells|thinks|thought|believes|agreed|agrees|"
@@ -129,7 +129,7 @@ def atoms(sentence: str) -> frozenset[Atom]:
     text = _IDENTIFIER.sub(_spaces, text)
     found.update(("weekday", f"{match[1].casefold()}day") for match in _WEEKDAY.finditer(text))
     found.update(("number", number(match[0])) for match in _NUMBER.finditer(text))
-    for match in _NUMBER_WORD.finditer(text.casefold()):
+    for match in _NUMBER_WORD.finditer(apart(text).casefold()):
         if int(NUMBER_WORDS[match[0]]) > SMALL_MAX:
             found.add(("number", NUMBER_WORDS[match[0]]))
     found.update(("name", text[start:end].casefold()) for start, end in find_names(text))
@@ -163,7 +163,7 @@ def unsupported(
         for match in pattern.finditer(low)
     }
     numbers = {number(match[0]) for match in _DIGITS.finditer(low)}
-    numbers |= {NUMBER_WORDS[match[0]] for match in _NUMBER_WORD.finditer(low)} | spoken_numbers(low)
+    numbers |= {NUMBER_WORDS[match[0]] for match in _NUMBER_WORD.finditer(apart(low))} | spoken_numbers(low)
     days = {_day(match) for pattern in _DATES for match in pattern.finditer(whole)}
 
     def backed(atom: Atom) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.model import Model
@@ -15,6 +16,7 @@ from komorebi_mcp.summarizers.excerpts import excerpt
 from komorebi_mcp.summarizers.grounding import atoms, proper_words, unsupported
 from komorebi_mcp.summarizers.prompts import handles
 from komorebi_mcp.summarizers.replies import Claim
+from komorebi_mcp.summarizers.topic import Usage
 from komorebi_mcp.summarizers.words import content_of, words_of
 from komorebi_mcp.summarizers.writer import Item
 from komorebi_mcp.text.terms import ordered_terms
@@ -22,8 +24,8 @@ from komorebi_mcp.text.terms import ordered_terms
 _SOURCES_MAX = 8
 _NEAREST_MAX = 300
 """Passages looked through for a sentence that could stand for one whose citation is wrong."""
-_NAMES_CHARS_MAX = 20_000
-"""Of a capture, in which names are looked for."""
+_READ_CHARS_MAX = 20_000
+"""Of a capture, in which names are looked for and words are counted."""
 _MARKED = (Kind.DECISION, Kind.ERROR)
 
 
@@ -63,7 +65,8 @@ def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_to
     """
     by_handle = {item.handle: item for item in material.items}
     shown = {source for item in material.items for source in item.sources}
-    names = proper_words(material.passages[source].text[:_NAMES_CHARS_MAX] for source in shown)
+    texts = [material.passages[source].text[:_READ_CHARS_MAX] for source in sorted(shown)]
+    scope = _Scope(proper_words(texts), Usage(texts))
     verbatim = _Verbatim(material)
     told: list[_Told] = []
     said: set[str] = set()
@@ -72,7 +75,7 @@ def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_to
         if claim.text.casefold() in said:
             continue
         cited = [by_handle[name] for name in dict.fromkeys(claim.handles) if name in by_handle]
-        one = _held(claim.text, cited, material, names)
+        one = _held(claim.text, cited, material, scope)
         if one is None:
             rejected += 1
             one = verbatim.instead_of(claim.text, cited, said)
@@ -82,21 +85,28 @@ def check(claims: Sequence[Claim], material: Material, without: Draft, *, max_to
     return _fit(told, _unsaid(without, told), rejected, max_tokens, cut=material.cut)
 
 
-def _held(text: str, cited: Sequence[Item], material: Material, names: Collection[str]) -> _Told | None:
+class _Scope(NamedTuple):
+    """What is known of all that is shown."""
+
+    names: frozenset[str]
+    usage: Usage
+
+
+def _held(text: str, cited: Sequence[Item], material: Material, scope: _Scope) -> _Told | None:
     """The claim with the captures that bear it out; None where they do not."""
     sources = [source for item in cited for source in item.sources if source in material.passages]
     read = {source: excerpt(material.passages[source].text, text) for source in dict.fromkeys(sources)}
     backing = {source: (part, *filed_under(material.passages[source])) for source, part in read.items()}
-    if not backing or unsupported(text, [part for parts in backing.values() for part in parts], names):
+    if not backing or unsupported(text, [part for parts in backing.values() for part in parts], scope.names):
         return None
     filed = {part for source in read for part in filed_under(material.passages[source])}
-    if misstated(text, list(read.values()), filed):
+    if misstated(text, list(read.values()), filed, scope.usage):
         return None
     terms = set(ordered_terms(text))
     # What has no word in common with the sentence is cited for show.
     kept = [source for source, part in read.items() if not terms.isdisjoint(ordered_terms(part))]
     kept = (kept or list(read))[:_SOURCES_MAX]
-    if unsupported(text, [part for source in kept for part in backing[source]], names):
+    if unsupported(text, [part for source in kept for part in backing[source]], scope.names):
         return None
     kind = next((kind for kind in _MARKED if any(item.kind is kind for item in cited)), Kind.NOTE)
     return _Told(sentence=Sentence(text=text, sources=tuple(kept)), kind=kind, own=True)
