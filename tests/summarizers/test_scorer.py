@@ -1,7 +1,10 @@
 import json
 from importlib.resources import files
+from operator import mul
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
@@ -83,6 +86,21 @@ def test_what_is_put_as_in_writing_is_expected_in_a_summary_rather_than_what_is_
     scope = survey(found, 100)
     first, second = (score([one], scope)[0] for one in found)
     assert first > second
+
+
+@given(
+    st.lists(st.text("the and so we plan 7 budget port é", min_size=1), min_size=1, max_size=8), st.booleans()
+)
+def test_a_score_is_the_features_times_their_weights(texts: list[str], placed: bool) -> None:
+    found = candidates(*texts)
+    scope = survey(found, 5)
+    read = json.loads(files("komorebi_mcp.summarizers").joinpath("weights.json").read_text("utf-8"))
+    places = [at / max(1, len(found) - 1) if placed else 0.5 for at in range(len(found))]
+    expected = [
+        read["constant"] + sum(map(mul, describe(one, scope, place), read["weights"].values()))
+        for one, place in zip(found, places, strict=True)
+    ]
+    assert score(found, scope, placed=placed) == pytest.approx([max(0.01, each) for each in expected])
 
 
 def test_likeness_is_the_share_two_sentences_have_in_common() -> None:

@@ -1,6 +1,6 @@
 """The sentences a summary may be made of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
-from komorebi_mcp.summarizers.records import code_lines, is_error, log_lines
+from komorebi_mcp.summarizers.records import code_lines, log_lines, shape
 from komorebi_mcp.summarizers.words import content_of, words_of
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import LINKING_WORDS
@@ -78,15 +78,18 @@ class Candidate:
         )
 
 
-def gather(passages: Sequence[Passage]) -> list[Candidate]:
-    """All sentences in order, each text once, with every capture that holds it."""
+def gather(passages: Sequence[Passage], *, by_shape: bool = False) -> list[Candidate]:
+    """All sentences in order, each text once, with every capture that holds it.
+
+    `by_shape`, a line of a log is read without its numbers: that is faster, and no query asks for them.
+    """
     found: dict[str, Candidate] = {}
     for place, passage in enumerate(passages):
-        for text in _sentences(passage):
+        for text, read_as, kind in _sentences(passage):
             known = found.get(text)
             if known is None:
-                kind = Kind.ERROR if passage.kind is Kind.LOG and is_error(text) else passage.kind
-                found[text] = _candidate(text, place, len(found), kind, [passage.capture_id])
+                read = read_as if by_shape else text
+                found[text] = _candidate(text, place, len(found), kind, [passage.capture_id], read=read)
             else:
                 if known.sources[-1] != passage.capture_id and passage.capture_id not in known.sources[:1]:
                     known.sources.append(passage.capture_id)
@@ -103,9 +106,9 @@ def regather(nodes: Sequence[NodeContent]) -> list[Candidate]:
         for sentence, kind in zip(node.sentences, node.kinds, strict=True):
             known = found.get(sentence.text)
             if known is None:
-                found[sentence.text] = _candidate(
-                    sentence.text, place, len(found), kind, list(sentence.sources)
-                )
+                text = sentence.text
+                read = shape(text) if kind is Kind.LOG else text
+                found[text] = _candidate(text, place, len(found), kind, list(sentence.sources), read=read)
             else:
                 known.sources += [each for each in sentence.sources if each not in known.sources]
                 if kind is Kind.DECISION:
@@ -123,22 +126,24 @@ def _thinned(candidates: list[Candidate]) -> list[Candidate]:
     return candidates
 
 
-def _sentences(passage: Passage) -> Iterator[str]:
-    text = passage.text[:_PASSAGE_CHARS_MAX]
-    if passage.kind is Kind.LOG:
-        yield from log_lines(text)
-    elif passage.kind is Kind.CODE:
-        yield from code_lines(text)
-    else:
-        spans = split_sentences(text)
-        if len(spans) > _HEAD_SENTENCES_MAX + _TAIL_SENTENCES_MAX:
-            spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
-        for start, end in spans:
-            yield text[start:end]
+def _sentences(passage: Passage) -> list[tuple[str, str, Kind]]:
+    """Each sentence, what it is read as, and its kind."""
+    text, kind = passage.text[:_PASSAGE_CHARS_MAX], passage.kind
+    if kind is Kind.LOG:
+        return [
+            (line.text, line.shape, Kind.ERROR if line.is_error else Kind.LOG) for line in log_lines(text)
+        ]
+    if kind is Kind.CODE:
+        return [(line, line, kind) for line in code_lines(text)]
+    spans = split_sentences(text)
+    if len(spans) > _HEAD_SENTENCES_MAX + _TAIL_SENTENCES_MAX:
+        spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
+    sentences = [text[start:end] for start, end in spans]
+    return [(sentence, sentence, kind) for sentence in sentences]
 
 
-def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str]) -> Candidate:
-    return Candidate(text, place, order, kind, sources, *_analysed(text))
+def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str], *, read: str) -> Candidate:
+    return Candidate(text, place, order, kind, sources, *_analysed(read), byte_length(text))
 
 
 class _Wording(NamedTuple):
@@ -148,7 +153,6 @@ class _Wording(NamedTuple):
     content: tuple[str, ...]
     stems: tuple[str, ...]
     concepts: frozenset[str]
-    text_bytes: int
 
 
 @lru_cache(maxsize=1 << 11)
@@ -158,4 +162,4 @@ def _analysed(text: str) -> _Wording:
     content = content_of(words)
     pairs = [f"{first} {second}" for first, second in pairwise(content)]
     stems = tuple(dict.fromkeys(content))
-    return _Wording(words, content, stems, frozenset((*stems, *pairs)), byte_length(text))
+    return _Wording(words, content, stems, frozenset((*stems, *pairs)))

@@ -6,7 +6,7 @@ log lengths.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import chain, pairwise
 from math import log, sqrt
 from operator import mul
@@ -59,15 +59,28 @@ def wording(candidates: Sequence[Candidate]) -> list[float]:
     Counted is the number of candidates that hold one. Of two sentences that are as central, the one in
     everybody's words is the one a reader would have written: "The rooms are clean."
     """
-    pairs = [tuple(pairwise(one.words)) for one in candidates]
-    words = Counter(chain.from_iterable([set(one.words) for one in candidates]))
-    paired = Counter(chain.from_iterable(map(set, pairs)))
-    of_word = {word: log(1 + n) for word, n in words.items()}.__getitem__
-    of_pair = {pair: log(1 + n) for pair, n in paired.items()}.__getitem__
+    words, pairs = _Numbers(), _Numbers()
+    of_words = [list(map(words.__getitem__, one.words)) for one in candidates]
+    of_pairs = [list(map(pairs.__getitem__, pairwise(one.words))) for one in candidates]
+    word_value, pair_value = _log_counts(of_words), _log_counts(of_pairs)
     return [
-        (sum(map(of_word, one.words)) + sum(map(of_pair, following))) / (len(one.words) + len(following) or 1)
-        for one, following in zip(candidates, pairs, strict=True)
+        (sum(map(word_value, mine)) + sum(map(pair_value, following))) / (len(mine) + len(following) or 1)
+        for mine, following in zip(of_words, of_pairs, strict=True)
     ]
+
+
+class _Numbers(dict[Hashable, int]):
+    """A number for each key, in the order in which they are asked for: a pair takes long to hash."""
+
+    def __missing__(self, key: Hashable) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+def _log_counts(bags: Iterable[Sequence[int]]) -> Callable[[int], float]:
+    """By number: the log of one more than the bags that hold it."""
+    counts = Counter(chain.from_iterable(map(set, bags)))
+    return {number: log(1 + n) for number, n in counts.items()}.__getitem__
 
 
 class _Graph:

@@ -15,12 +15,12 @@ from komorebi_mcp.summarizers.centrality import likeness
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose_marked_first
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.extractive import ALIKE_MIN, TASTE_CENTRAL, central_scores
-from komorebi_mcp.summarizers.features import Scope, add_counts, narrowed, survey
+from komorebi_mcp.summarizers.features import Scope, add_counts, count, survey
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.tokens import estimate_tokens
 
 METHOD = "extractive"
-VERSION = 5
+VERSION = 6
 """Goes up with every change of what a node would tell. Stored ones are made anew when next something below
 them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
@@ -47,14 +47,16 @@ def input_hash(level: int, inputs: Sequence[str], *, method: tuple[str, int]) ->
 
 def condense_passages(passages: Sequence[Passage]) -> NodeContent:
     """The node right above the passages, of which there is at least one."""
-    candidates = gather(passages)
+    candidates = gather(passages, by_shape=True)
     times = [passage.created_at for passage in passages]
     covers = Covers(captures=len(passages), since=min(times), until=max(times))
-    scope = survey(candidates, len(passages))
+    counts = count(candidates)
     telling = _telling(candidates)
     budget = Budget(NODE_TOKENS)
-    chosen = telling if _all_fit(telling, budget) else _best(telling, narrowed(scope, telling), budget)
-    return _content(telling, chosen, scope.counts, covers)
+    if _all_fit(telling, budget):
+        return _content(telling, telling, counts, covers)
+    scope = survey(telling, len(passages), own=counts)
+    return _content(telling, _best(telling, scope, budget), counts, covers)
 
 
 def condense_nodes(nodes: Sequence[NodeContent]) -> NodeContent:
@@ -97,12 +99,12 @@ def _content(
 def _commonest(counts: Counter[str]) -> dict[str, int]:
     """The commonest concepts, single stems before pairs and by the alphabet where they are as common."""
     if len(counts) <= COUNTS_MAX:
-        return {name: counts[name] for name in sorted(counts)}
+        return dict(counts)
     least = sorted(counts.values(), reverse=True)[COUNTS_MAX - 1]
-    names = sorted([name for name, count in counts.items() if count >= least])
-    ordered = [name for name in names if " " not in name] + [name for name in names if " " in name]
-    ordered.sort(key=counts.__getitem__, reverse=True)
-    return {name: counts[name] for name in ordered[:COUNTS_MAX]}
+    commoner = {name: n for name, n in counts.items() if n > least}
+    ties = sorted([name for name, n in counts.items() if n == least])
+    ordered = [name for name in ties if " " not in name] + [name for name in ties if " " in name]
+    return commoner | dict.fromkeys(ordered[: COUNTS_MAX - len(commoner)], least)
 
 
 def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequence[Candidate]:

@@ -1,15 +1,16 @@
 """What can be seen of a sentence that tells how much a summary would want it.
 
-Some twenty numbers a sentence; the scorer weighs them. Concept weights are counts over the whole scope,
-relative to it, so that the same weights serve scopes of any size.
+Some twenty numbers a sentence; the scorer is fitted to them, and weighs them. Concept weights are counts over
+the whole scope, relative to it, so that the same weights serve scopes of any size.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, groupby
 from math import fsum, log, sqrt
+from operator import attrgetter
 
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.candidates import Candidate
@@ -31,6 +32,8 @@ FEATURES = (
 )
 
 CONCEPT_POWER = 0.75
+FIRST = 0.05
+"""Up to where in the scope its first twentieth is."""
 _DIGIT = re.compile(r"\d")
 
 
@@ -45,53 +48,72 @@ class Scope:
     """`counts` to the power .75, relative to the number of captures."""
     repeated_pairs: frozenset[str]
     """The pairs that occur in more than one passage."""
+    single_weight: float
+    """Of a concept that occurs in one passage."""
     centroid_norm: float
     wider: bool
     """Whether counts are of more captures than those the candidates are from."""
 
 
+def count(candidates: Iterable[Candidate]) -> Counter[str]:
+    """In how many passages each concept occurs."""
+    held = [
+        frozenset[str]().union(*[one.concepts for one in group])
+        for _, group in groupby(candidates, key=attrgetter("passage"))
+    ]
+    # Most concepts are of one passage alone. Sets find the others without looking at a single string.
+    seen, often = set[str](), set[str]()
+    for concepts in held:
+        often |= seen & concepts
+        seen |= concepts
+    counts = Counter[str]()
+    dict.update(counts, dict.fromkeys(seen, 1))
+    dict.update(counts, Counter(chain.from_iterable([concepts & often for concepts in held])))
+    return counts
+
+
 def survey(
-    candidates: Sequence[Candidate], captures: int, *, counts: Mapping[str, int] | None = None
+    candidates: Sequence[Candidate],
+    captures: int,
+    *,
+    own: Counter[str] | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> Scope:
-    """Counts in how many passages each concept occurs; `counts` are those of a wider scope, where known."""
-    own: Counter[str] = Counter()
-    passage, inside = -1, set[str]()
-    for one in candidates:
-        if one.passage != passage:
-            own.update(inside)
-            passage, inside = one.passage, set()
-        inside |= one.concepts
-    own.update(inside)
+    """How much each concept weighs.
+
+    `own` counts concepts of these candidates and of others from the same passages, where there are such;
+    `counts` are those of a wider scope, where known.
+    """
+    own = count(candidates) if own is None else own
     if counts is not None:
         # The rarest are not carried up, but have been seen here at least.
         dict.update(own, {name: counts[name] for name in own.keys() & counts if counts[name] > own[name]})
-    # Few counts differ, and a power takes far longer than a look-up.
+    # Few counts differ, and a power takes far longer than a look-up; most concepts occur once.
     powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in set(own.values())}
-    weights = {concept: powers[n] for concept, n in own.items()}
-    repeated = frozenset([concept for concept, n in own.items() if n > 1 and " " in concept])
-    return Scope(captures, own, weights, repeated, _norm(candidates, weights), wider=counts is not None)
-
-
-def narrowed(scope: Scope, candidates: Sequence[Candidate]) -> Scope:
-    """The scope of some of its candidates, counts still those of all."""
-    return replace(scope, centroid_norm=_norm(candidates, scope.weights))
-
-
-def _norm(candidates: Sequence[Candidate], weights: Mapping[str, float]) -> float:
+    often = [(concept, n) for concept, n in own.items() if n > 1]
+    single_weight = powers.get(1, 0.0)
+    weights = dict.fromkeys(own, single_weight)
+    weights.update([(concept, powers[n]) for concept, n in often])
+    repeated = frozenset([concept for concept, _ in often if " " in concept])
     stems = set(chain.from_iterable([one.stems for one in candidates]))
+    squares = [times * powers[n] ** 2 for n, times in Counter(map(own.__getitem__, stems)).items()]
     # Exact, as sums of fractions otherwise depend on their order, and sets have another one in each process.
-    return sqrt(fsum([weights[stem] ** 2 for stem in stems])) or 1.0
+    norm = sqrt(fsum(squares)) or 1.0
+    return Scope(captures, own, weights, repeated, single_weight, norm, wider=counts is not None)
 
 
-def add_counts(nodes: Iterable[NodeContent]) -> Counter[str]:
+def add_counts(nodes: Sequence[NodeContent]) -> Counter[str]:
     """In how many captures below all the nodes each concept occurs."""
-    counts: Counter[str] = Counter()
+    counts = Counter(chain.from_iterable([node.counts for node in nodes]))
     for node in nodes:
-        # Most concepts are of one node alone, and need no addition.
-        both = {concept: counts[concept] + node.counts[concept] for concept in counts.keys() & node.counts}
-        dict.update(counts, node.counts)
-        dict.update(counts, both)
+        for concept, n in node.counts.items():
+            if n > 1:
+                counts[concept] += n - 1
     return counts
+
+
+def has_digits(one: Candidate) -> bool:
+    return _DIGIT.search(one.text) is not None
 
 
 def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
@@ -107,8 +129,8 @@ def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
         fsum(map(weight, one.concepts)),
         len(one.concepts & scope.repeated_pairs) / (pairs or 1),
         place,
-        float(place < 0.05),
-        float(_DIGIT.search(one.text) is not None),
+        float(place < FIRST),
+        float(has_digits(one)),
         len(one.content) / n,
         sum(map(len, words)) / n / 10,
         len(set(words)) / n,

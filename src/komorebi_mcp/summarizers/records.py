@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 _LINES_MAX = 8
 """Of one passage."""
@@ -43,7 +45,16 @@ def _lines(text: str) -> list[str]:
     return list(filter(_SAYS.search, lines)) or lines
 
 
-def log_lines(text: str) -> list[str]:
+class LogLine(NamedTuple):
+    """A line of a log."""
+
+    text: str
+    shape: str
+    """It without the numbers in it, which lines about the same share."""
+    is_error: bool
+
+
+def log_lines(text: str) -> list[LogLine]:
     """What a log tells: its first line, its first and last errors, its commonest and its last line, in order.
 
     Lines that differ in numbers alone count as one, told by the first of them; the last error is told by
@@ -52,11 +63,12 @@ def log_lines(text: str) -> list[str]:
     lines = _lines(text)
     if not lines:
         return []
-    shapes = _shapes([line[:_LINE_CHARS_MAX] for line in lines])
+    beginnings = [line[:_LINE_CHARS_MAX] for line in lines]
+    shapes = _shapes(beginnings)
     first_of: dict[str, int] = {}
     for place, shape in enumerate(shapes):
         first_of.setdefault(shape, place)
-    errors = [place for place, line in enumerate(lines) if is_error(line)]
+    errors = _errors(beginnings)
     kept = dict.fromkeys([*errors[:1], *errors[-1:], 0, len(lines) - 1])
     distinct_errors = [first_of[shape] for shape in dict.fromkeys(shapes[place] for place in errors)]
     kept |= dict.fromkeys(distinct_errors[:_LINES_MAX])
@@ -69,7 +81,26 @@ def log_lines(text: str) -> list[str]:
             seen.add(shapes[place])
         if len(chosen) >= _LINES_MAX:
             break
-    return [lines[place] for place in sorted(chosen)]
+    telling = frozenset(errors)
+    return [LogLine(lines[place], shapes[place], place in telling) for place in sorted(chosen)]
+
+
+def shape(line: str) -> str:
+    """The line without the numbers in it."""
+    return _shapes([line[:_LINE_CHARS_MAX]])[0]
+
+
+def _errors(lines: Sequence[str]) -> list[int]:
+    """The places of the lines that tell of an error."""
+    together = "\n".join(lines)
+    places: Iterable[int] = range(len(lines))
+    if together.isascii():
+        # Far faster than looking for the words, which most lines do not hold.
+        low = together.lower()
+        signs = [sign for sign in _ERROR_SIGNS if sign in low]
+        low_lines = low.split("\n") if signs else []
+        places = sorted({place for sign in signs for place, line in enumerate(low_lines) if sign in line})
+    return [place for place in places if _ERROR.search(lines[place])]
 
 
 def _shapes(lines: list[str]) -> list[str]:
@@ -81,7 +112,7 @@ def _shapes(lines: list[str]) -> list[str]:
     together = together.translate(_DIGITS)
     while "\x00\x00" in together:
         together = together.replace("\x00\x00", "\x00")
-    return together.split("\n")
+    return together.replace("\x00", "#").split("\n")
 
 
 def code_lines(text: str) -> list[str]:
@@ -89,12 +120,3 @@ def code_lines(text: str) -> list[str]:
     lines = text.splitlines()
     telling = [line.strip() for line in lines if _REMARK.match(line) or _SIGNATURE.match(line)]
     return list(dict.fromkeys(telling))[:_LINES_MAX] or _lines(text)[:2]
-
-
-def is_error(line: str) -> bool:
-    """Whether the line tells of an error."""
-    line = line[:_LINE_CHARS_MAX]
-    if line.isascii() and not any(map(line.lower().__contains__, _ERROR_SIGNS)):
-        # Seven times as fast as looking for the words, and so it is with most lines.
-        return False
-    return _ERROR.search(line) is not None

@@ -41,10 +41,15 @@ _SORTS_OF = {
 _OPENERS = frozenset(["and", "so", "but", "or", "um", "uh", "well", "yeah", "okay", "i"])
 
 
+def sorts_of(word: str) -> tuple[int, ...]:
+    """The places among `SORTS` of those the word, case-folded, belongs to."""
+    return _SORTS_OF.get(word, ())
+
+
 def sort_shares(words: Sequence[str]) -> list[float]:
     """The share of the words, case-folded, that belongs to each of `SORTS`."""
     n = len(words) or 1
-    found = [place for word in words if word in _SORTS_OF for place in _SORTS_OF[word]]
+    found = [place for word in words for place in sorts_of(word)]
     return [found.count(place) / n for place in range(len(SORTS))]
 
 

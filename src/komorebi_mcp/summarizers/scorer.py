@@ -2,34 +2,79 @@
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from operator import mul
+from math import fsum, log, sqrt
 
 from komorebi_mcp.summarizers.candidates import Candidate
-from komorebi_mcp.summarizers.features import FEATURES, Scope, describe
+from komorebi_mcp.summarizers.features import FEATURES, FIRST, Scope, has_digits
+from komorebi_mcp.summarizers.register import SORTS, opens_as_talk, sorts_of
+from komorebi_mcp.summarizers.words import Table
 
 _SCORE_MIN = 0.01
 
 
 @cache
-def _weights() -> tuple[float, tuple[float, ...]]:
-    """The constant, and one weight for each of `FEATURES`."""
+def _fitted() -> tuple[float, dict[str, float]]:
+    """The constant, and the weight of each of `FEATURES`."""
     read = json.loads(files("komorebi_mcp.summarizers").joinpath("weights.json").read_text("utf-8"))
-    return float(read["constant"]), tuple(float(read["weights"][name]) for name in FEATURES)
+    return float(read["constant"]), {name: float(read["weights"][name]) for name in FEATURES}
 
 
 def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True) -> list[float]:
     """How much of a summary each candidate is expected to hold, in no unit; always above 0.
 
-    Unless `placed`, it does not matter where in the scope they stand.
+    That is the constant and what `describe` tells times the weights, without the detour by way of a list of
+    features. Unless `placed`, it does not matter where in the scope they stand.
     """
-    constant, weights = _weights()
-    places = max(1, len(candidates) - 1)
-    return [
-        max(
-            _SCORE_MIN,
-            constant + sum(map(mul, weights, describe(one, scope, place))),
+    constant, fitted = _fitted()
+    of_similarity = fitted["centroid_similarity"] / scope.centroid_norm
+    of_sum, of_repeats = fitted["concept_weight_sum"], fitted["repeated_pair_share"]
+    of_digits = fitted["digits"]
+    weight, repeated = scope.weights.__getitem__, scope.repeated_pairs
+    last = max(1, len(candidates) - 1)
+    scores: list[float] = []
+    for at, one in enumerate(candidates):
+        place = at / last if placed else 0.5
+        stems = one.stems
+        of_stems = sum(map(weight, stems))
+        pairs = len(one.concepts) - len(stems)
+        shared = one.concepts & repeated
+        # Few pairs are of several passages, and sets find these without looking at a single string.
+        of_pairs = fsum(map(weight, shared)) + (pairs - len(shared)) * scope.single_weight
+        value = (
+            constant
+            + _of_wording(one.words, len(one.content))
+            + of_similarity * of_stems / sqrt(len(stems) or 1)
+            + of_sum * (of_stems + of_pairs)
+            + of_repeats * len(shared) / (pairs or 1)
+            + fitted["position"] * place
         )
-        for place, one in ((at / places if placed else 0.5, one) for at, one in enumerate(candidates))
-    ]
+        if has_digits(one):
+            value += of_digits
+        if place < FIRST:
+            value += fitted["in_first_twentieth"]
+        scores.append(max(_SCORE_MIN, value))
+    return scores
+
+
+@lru_cache(maxsize=1 << 11)
+def _of_wording(words: tuple[str, ...], content: int) -> float:
+    """What the words add to the score by themselves, so many of them content words.
+
+    Remembered like the words themselves: nodes of several levels tell the same sentences.
+    """
+    fitted = _fitted()[1]
+    n = len(words) or 1
+    told = content * fitted["content_share"] + len(set(words)) * fitted["type_token_ratio"]
+    opening = fitted["opens_as_talk"] if opens_as_talk(words) else 0.0
+    return log(1 + n) * fitted["log_words"] + opening + (told + sum(map(_of_word, words))) / n
+
+
+def _value(word: str) -> float:
+    """What a word adds by its length and by the sorts it is of, times the number of words."""
+    fitted = _fitted()[1]
+    return len(word) / 10 * fitted["word_length"] + sum([fitted[SORTS[place]] for place in sorts_of(word)])
+
+
+_of_word = Table(_value).__getitem__

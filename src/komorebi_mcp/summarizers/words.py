@@ -1,8 +1,9 @@
 """The words of a sentence, and what they say of its subject."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
+from typing import TypeVar
 
 from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
 from komorebi_mcp.text.terms import TERM_CHARS_MAX, fold, ordered_terms, stem
@@ -16,6 +17,8 @@ _LETTERS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() el
 """Makes capitals small and spaces of whatever stands between words."""
 _KNOWN_MAX = 1 << 14
 
+V = TypeVar("V")
+
 
 def words_of(text: str) -> tuple[str, ...]:
     """The words in their order, folded and case-folded, stop words included."""
@@ -26,23 +29,30 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(plain.casefold()))
 
 
-class _Terms(dict[str, tuple[str, ...]]):
-    """By word its index terms, none for one that is too light; so many that they are looked up, not made."""
+class Table(dict[str, V]):
+    """By word what a function makes of it. Words repeat, so that most are looked up rather than made."""
 
-    def __missing__(self, word: str) -> tuple[str, ...]:
-        terms: tuple[str, ...]
-        if word.isascii():
-            terms = () if word in _LIGHT_WORDS else (stem(word),)
-        else:
-            terms = tuple([term for term in ordered_terms(word) if term not in LIGHT_STEMS])
+    def __init__(self, make: Callable[[str], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, word: str) -> V:
+        made = self._make(word)
         if len(word) <= TERM_CHARS_MAX:
             if len(self) >= _KNOWN_MAX:
                 self.clear()
-            self[word] = terms
-        return terms
+            self[word] = made
+        return made
 
 
-_terms_of = _Terms().__getitem__
+def _terms(word: str) -> tuple[str, ...]:
+    """The word's index terms; none where it is too light."""
+    if word.isascii():
+        return () if word in _LIGHT_WORDS else (stem(word),)
+    return tuple([term for term in ordered_terms(word) if term not in LIGHT_STEMS])
+
+
+_terms_of = Table(_terms).__getitem__
 
 
 def content_of(words: Iterable[str]) -> tuple[str, ...]:
