@@ -14,7 +14,7 @@ from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage import near
 from komorebi_mcp.storage.store import Store, open_store
-from komorebi_mcp.storage.tables import capture_bands, captures
+from komorebi_mcp.storage.tables import capture_bands
 
 ME, OTHER = "local", "someone else"
 STORY = (
@@ -152,23 +152,3 @@ async def test_thousands_of_like_texts_are_kept_in_bounds(store_url: str) -> Non
         others = (await _near(store, last))[last]
         assert [other.id for other in others] == [receipt.id for receipt in receipts[:5]]
         assert await _bands_kept(store) == 8 * near.BAND_CAPTURES_MAX
-
-
-async def test_of_some_captures_each_later_one_is_folded_under_the_first_it_repeats(store_url: str) -> None:
-    async with open_store(store_url) as store:
-        ids = await _add(store, ELSE, RETOLD, "ok", STORY, CORRECTED)
-        async with store._engine.connect() as connection:
-            rows = await connection.execute(select(captures.c.id, captures.c.seq))
-            seq_of = dict(tuple(row) for row in rows)
-        other, retold, short, first, corrected = (seq_of[capture_id] for capture_id in ids)
-
-        async def folded(*seqs: int) -> dict[int, int]:
-            async with store.read(ME) as transaction:
-                bind = transaction.captures._bind
-                return await transaction.captures._session.run(
-                    lambda connection: near.folded_under(bind(connection), seqs)
-                )
-
-        assert await folded(other, short, first, retold, corrected) == {retold: first, corrected: first}
-        assert await folded(corrected, other, retold) == {retold: corrected}
-        assert await folded(short, other) == await folded() == {}

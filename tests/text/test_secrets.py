@@ -10,7 +10,6 @@ from komorebi_mcp.text.secrets import redact
 
 # Put together here so that no scanner takes this file for a leak.
 MIXED = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"
-HEX = "0123456789abcdef" * 4
 SECRETS = {
     "aws access key": "AKIA" + "IOSFODNN7EXBMPL2",
     "google api key": "AIza" + MIXED[:35],

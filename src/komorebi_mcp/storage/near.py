@@ -5,7 +5,7 @@ near what is not stored but read from them, so that no edit leaves anything to p
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, or_, select
@@ -128,27 +128,3 @@ def _nearest(row: Any, candidates: Iterable[Any]) -> tuple[NearDuplicate, ...]:
     ]
     # Stable, so that of those equally alike the earlier ones come first.
     return tuple(sorted(alike, key=lambda other: -other.similarity)[:_SHOWN_MAX])
-
-
-def folded_under(rows: Rows, seqs: Collection[int]) -> dict[int, int]:
-    """Of captures in order of preference, by arrival number: which earlier one each nearly repeats.
-
-    Only what is given is compared, and nothing is folded under what is folded itself.
-    """
-    signed: dict[int, bytes] = {}
-    for some in batches(seqs):
-        signed |= {row.seq: row.signature for row in rows.fetch(_SIGNATURES, seqs=some)}
-    under: dict[int, int] = {}
-    firsts: defaultdict[int, list[int]] = defaultdict(list)
-    for seq in seqs:
-        if seq not in signed:
-            continue
-        own = bands(signed[seq])
-        earlier = dict.fromkeys(other for band in own for other in firsts[band])
-        first = next((other for other in earlier if similarity(signed[seq], signed[other]) >= LIKE_MIN), None)
-        if first is not None:
-            under[seq] = first
-            continue
-        for band in own:
-            firsts[band].append(seq)
-    return under

@@ -13,7 +13,7 @@ from typing import Any
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.writer import Item, Prompt, Wish
-from komorebi_mcp.text.tokens import BYTES_PER_TOKEN, estimate_tokens
+from komorebi_mcp.text.tokens import estimate_tokens
 
 PROMPT_VERSION = 1
 """Goes up with every change of what a model is asked."""
@@ -116,13 +116,6 @@ def make_prompt(items: Sequence[Item], wish: Wish) -> Prompt:
         system=_SYSTEM.format(words=max(5, int(_WORDS_PER_TOKEN * wish.max_tokens)), fence=fence),
         user="\n".join([*asked, f"<{fence}>", *lines, f"</{fence}>", "Summarize these captures as JSON."]),
         answer_tokens_max=_answer_tokens(wish.max_tokens),
-    )
-
-
-def prompt_tokens(prompt: Prompt) -> int:
-    """What asking costs, the longest answer included."""
-    return (len(prompt.system) + len(prompt.user.encode("utf-8", "surrogatepass"))) // BYTES_PER_TOKEN + (
-        prompt.answer_tokens_max
     )
 
 
