@@ -32,29 +32,31 @@ _ENRICHMENT_WAIT_S = 2.0
 
 
 def capture(
-    text: Annotated[str | None, typer.Argument(help="The text to keep, or - to read it from stdin.")] = None,
+    text: Annotated[str | None, typer.Argument(help="The text to store, or - to read it from stdin.")] = None,
     *,
-    file: Annotated[Path | None, typer.Option(help="Keep what this file holds instead.")] = None,
-    title: Annotated[str | None, typer.Option(help="Made from the text where not given.")] = None,
-    project: Annotated[str | None, typer.Option(help="Where it belongs; created on first use.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Repeat it for several.")] = None,
-    kind: Annotated[Kind, typer.Option(help="What sort of text it is.")] = Kind.NOTE,
+    file: Annotated[Path | None, typer.Option(help="Store the content of this file instead.")] = None,
+    title: Annotated[str | None, typer.Option(help="A title; made from the text if left out.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="The project it belongs to; created on first use.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; repeat it for several.")] = None,
+    kind: Annotated[Kind, typer.Option(help="What kind of text it is.")] = Kind.NOTE,
     source: Annotated[
         str | None,
-        typer.Option(help="Where it comes from: a URL, a file, a tool. The file, where one is given."),
+        typer.Option(help="Where it comes from: a URL, a file, a tool. With --file, that file by default."),
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="Sent again under the same key, it is not kept twice; if cut off, it goes on."),
+        typer.Option(help="The same key again stores nothing twice; an interrupted capture continues."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Keep a text. It is on disk once its id is printed.
+    """Store a text. It is on disk once its id is printed.
 
-    What is piped or in a file may be of any size; over 1 MiB it is kept as a group of passages.
+    Text from a pipe or a file may be of any size; over 1 MiB it is stored as a group of passages.
     """
     if (text is None) == (file is None):
-        raise typer.BadParameter("Give either a text, - or --file.")
+        raise typer.BadParameter("Give a text, - to read stdin, or --file.")
     if file is not None:
         source = source or str(file)[:SOURCE_CHARS_MAX]
         title = title or file.name[:TITLE_CHARS_MAX] or None

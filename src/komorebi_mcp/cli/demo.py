@@ -52,7 +52,7 @@ _TEXTS: tuple[tuple[Kind, str], ...] = (
 
 
 def demo(*, json: AsJson = False) -> None:
-    """Show captures, a search, a summary and a resume on sample texts; nothing of yours is touched."""
+    """Show captures, a search, a summary and a resume on sample texts; your own data is not touched."""
     with tempfile.TemporaryDirectory(prefix="komorebi-demo-") as folder:
         anyio.run(partial(_show, Path(folder), as_json_wanted=json))
 

@@ -63,7 +63,7 @@ class Diagnosis(Model):
 
 
 def doctor(*, json: AsJson = False) -> None:
-    """Check settings, database, backlog and upstreams; status 1 when something is wrong."""
+    """Check settings, database, backlog and upstreams; exit status 1 if something is wrong."""
     diagnosis = anyio.run(partial(_diagnose, ready_settings()))
     if json:
         as_json(diagnosis)
@@ -74,7 +74,7 @@ def doctor(*, json: AsJson = False) -> None:
 
 
 def migrate(*, json: AsJson = False) -> None:
-    """Bring the database's schema up to date; every other command does so too when it starts."""
+    """Upgrade the database's schema; every other command does so at start, too."""
     settings = ready_settings()
     dialect = anyio.run(partial(_migrate, settings))
     database = Database(url=_without_password(settings.database_url), dialect=dialect, schema_version=HEAD)

@@ -35,15 +35,15 @@ class ImportReport(Model):
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="JSON lines, one capture each.")],
+    file: Annotated[Path, typer.Argument(help="A file of JSON lines, one capture each.")],
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when all are enriched, too.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return only once all are enriched.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Store captures from JSON lines; what is there already is not stored again.
+    """Store captures from JSON lines; those already there are skipped.
 
-    A row has content and may have title, project, tags, kind, source, key, created_at, status and id.
-    When a row is refused the others are stored, and the command's status is 1.
+    A row has content, and may have title, project, tags, kind, source, key, created_at, status and id.
+    If a row is refused the others are stored, and the exit status is 1.
     """
     imported = Imported(refuse=_tell_refused, stored=lambda _: None)
 

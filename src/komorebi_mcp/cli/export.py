@@ -48,15 +48,15 @@ class BackupReport(Model):
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="What to write: a file, - for stdout, a folder with vault.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, or - for stdout; with vault, the folder.")],
     *,
     format: Annotated[  # noqa: A002 - the option's name.
-        Format, typer.Option(help="JSON lines that import takes, or a folder of Markdown files.")
+        Format, typer.Option(help="JSON lines for import, or a folder of Markdown files.")
     ] = Format.JSONL,
     force: Force = False,
     json: AsJson = False,
 ) -> None:
-    """Write all captures to a file or folder, to read elsewhere or to import again."""
+    """Write all captures to a file or folder, to read elsewhere or import again."""
     to_stdout = str(file) == "-" and format is Format.JSONL
     if not to_stdout:
         _refuse_what_is_there(file, force=force, empty_folder=format is Format.VAULT)
@@ -92,7 +92,7 @@ def backup(
     force: Force = False,
     json: AsJson = False,
 ) -> None:
-    """Copy the SQLite database as it is now to a file, while servers go on."""
+    """Copy the SQLite database to a file, while servers keep running."""
     _refuse_what_is_there(file, force=force)
 
     async def work(app: App) -> None:

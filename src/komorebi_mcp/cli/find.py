@@ -35,7 +35,7 @@ def list_captures(
     cursor: Cursor = None,
     json: AsJson = False,
 ) -> None:
-    """List captures, the newest first."""
+    """List captures, newest first."""
     checked = arguments(
         LIST_CAPTURES, project=project, status=status, kind=kind, tags=tag, source=source,
         since=since, until=until, order=order, limit=limit, cursor=cursor,
@@ -68,7 +68,7 @@ def list_captures(
 
 
 def search(
-    query: Annotated[str, typer.Argument(help='Any words; "an exact phrase"; -without.')],
+    query: Annotated[str, typer.Argument(help='Any words; "an exact phrase"; -excluded.')],
     *,
     project: Project = None,
     status: OfStatus = None,
@@ -77,11 +77,11 @@ def search(
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Pack the hits into so many tokens.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Pack the hits into this many tokens.")] = None,
     cursor: Cursor = None,
     json: AsJson = False,
 ) -> None:
-    """Find captures by what they say, the best first."""
+    """Find captures by what they say, best match first."""
     checked = arguments(
         SEARCH_CAPTURES, query=query, project=project, status=status, kind=kind, tags=tag,
         since=since, until=until, limit=limit, max_tokens=max_tokens, cursor=cursor,

@@ -28,15 +28,17 @@ class InstallReport(Model):
 
 def install(
     *,
-    client: Annotated[Client, typer.Option(help="The program that is to start the server.")],
-    name: Annotated[str, typer.Option(help="What the client calls the server.")] = "komorebi",
+    client: Annotated[Client, typer.Option(help="The client to configure.")],
+    name: Annotated[str, typer.Option(help="The server's name in the client.")] = "komorebi",
     file: Annotated[
-        Path | None, typer.Option(help="The client's file, where it is not the usual one.")
+        Path | None, typer.Option(help="The client's configuration file, if it is not in the usual place.")
     ] = None,
-    print_only: Annotated[bool, typer.Option("--print", help="Show what to write; write nothing.")] = False,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print what would be written, and write nothing.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Enter this server into a client's configuration; other servers in it stay, and the old file is kept."""
+    """Add this server to a client's configuration; a copy of the old file is kept."""
     entry = entry_for(client, _command(), _environment(ready_settings()))
     if print_only:
         as_json(document(client, name, entry))

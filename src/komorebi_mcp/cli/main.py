@@ -43,8 +43,8 @@ COMMANDS: Final[dict[str, str]] = {
 """Where each command's function is. A module is imported only when its command is run or help is shown."""
 
 GROUPS: Final[dict[str, str]] = {
-    "upstream": "Add, try, trust and remove the servers behind this one.",
-    "token": "Make, list and revoke tokens for clients over HTTP.",
+    "upstream": "Manage the servers behind this one.",
+    "token": "Create, list and revoke tokens for clients over HTTP.",
 }
 """What the commands whose names begin with the same word are about."""
 

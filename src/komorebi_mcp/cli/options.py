@@ -6,10 +6,10 @@ import typer
 
 from komorebi_mcp.domain.captures import Kind, Status
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in the shape the MCP tool gives.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in the shape the MCP tool returns.")]
 Project = Annotated[str | None, typer.Option(help="Only this project.")]
 OfStatus = Annotated[
-    Status | None, typer.Option(help="Only this status; archived ones show only when asked for.")
+    Status | None, typer.Option(help="Only this status; archived captures show only when asked for.")
 ]
 OfKind = Annotated[Kind | None, typer.Option(help="Only this kind.")]
 WithTags = Annotated[
@@ -17,10 +17,12 @@ WithTags = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option(help="From then on: an ISO 8601 date or time, or words such as yesterday or last week."),
+    typer.Option(
+        help="From this time on: an ISO 8601 date or time, or words such as yesterday or last week."
+    ),
 ]
 Until = Annotated[
-    str | None, typer.Option(help="Before then; words that name a day, week or month mean its end.")
+    str | None, typer.Option(help="Before this time; words that name a day, week or month mean its end.")
 ]
-Limit = Annotated[int | None, typer.Option(help="At most so many (20 unless told, at most 100).")]
-Cursor = Annotated[str | None, typer.Option(help="Where the page before said that the next one begins.")]
+Limit = Annotated[int | None, typer.Option(help="At most this many (default 20, up to 100).")]
+Cursor = Annotated[str | None, typer.Option(help="Continue from the cursor that the previous page printed.")]

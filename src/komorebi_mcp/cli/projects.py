@@ -11,7 +11,7 @@ from komorebi_mcp.surface.tools.projects import LIST_PROJECTS, ProjectList, Proj
 
 
 def projects(*, limit: Limit = None, cursor: Cursor = None, json: AsJson = False) -> None:
-    """List projects, the most recently changed first."""
+    """List projects, most recently changed first."""
     checked = arguments(LIST_PROJECTS, limit=limit, cursor=cursor)
 
     async def work(app: App) -> Page[Project]:

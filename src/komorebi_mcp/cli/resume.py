@@ -19,10 +19,10 @@ def resume(
     *,
     project: Project = None,
     since: SinceOption = None,
-    max_tokens: Annotated[int | None, typer.Option(help="How long it may be (1000 unless told).")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum length in tokens (default 1000).")] = None,
     json: AsJson = False,
 ) -> None:
-    """Say where you left off, what was decided, what is open and what has changed since the last resume."""
+    """Show where you left off: decisions, open questions, and what changed since last time."""
     checked = arguments(RESUME, project=project, since=since, max_tokens=max_tokens)
 
     async def work(app: App) -> Resume:

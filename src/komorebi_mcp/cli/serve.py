@@ -17,7 +17,7 @@ class Transport(StrEnum):
 
 def serve(
     transport: Annotated[
-        Transport, typer.Option(help="stdio for the client that starts it, http for several.")
+        Transport, typer.Option(help="stdio for the client that starts it, http for any number of clients.")
     ] = Transport.STDIO,
     host: Annotated[
         str,

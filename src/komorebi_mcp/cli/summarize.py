@@ -20,17 +20,21 @@ from komorebi_mcp.surface.tools.summarize import SUMMARIZE, CitedSummary, nothin
 
 def summarize(
     *,
-    project: Annotated[str | None, typer.Option(help="Of this project.")] = None,
-    id: Annotated[list[str] | None, typer.Option(help="Of this capture; repeat it for several.")] = None,  # noqa: A002 - the option's name.
-    query: Annotated[str | None, typer.Option(help="Only of what matches.")] = None,
-    focus: Annotated[str | None, typer.Option(help="What matters most.")] = None,
+    project: Annotated[str | None, typer.Option(help="Summarize this project.")] = None,
+    id: Annotated[  # noqa: A002 - the option's name.
+        list[str] | None, typer.Option(help="Summarize this capture; repeat it for several.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="Only what matches this query.")] = None,
+    focus: Annotated[str | None, typer.Option(help="What the summary should concentrate on.")] = None,
     since: Since = None,
     until: Until = None,
-    max_tokens: Annotated[int | None, typer.Option(help="How long it may be (500 unless told).")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Make it anew.")] = False,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum length in tokens (default 500).")] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Make it anew, even if nothing has changed.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Say in brief what captures say; every sentence is numbered with its sources."""
+    """Summarize captures; every sentence cites its sources."""
     checked = arguments(
         SUMMARIZE, project=project, ids=id or None, query=query, focus=focus,
         since=since, until=until, max_tokens=max_tokens, refresh=refresh,

@@ -34,12 +34,12 @@ _STYLES: Final = {
 def timeline(
     *,
     project: Project = None,
-    bucket: Annotated[Bucket, typer.Option(help="How long a line's time is.")] = Bucket.DAY,
+    bucket: Annotated[Bucket, typer.Option(help="What each line stands for.")] = Bucket.DAY,
     since: Since = None,
     until: Until = None,
     json: AsJson = False,
 ) -> None:
-    """Draw how much was captured when, the latest 100 days, weeks or months that hold any."""
+    """Chart captures over time: the latest 100 days, weeks or months that have any."""
     checked = arguments(TIMELINE, project=project, bucket=bucket, since=since, until=until)
 
     async def work(app: App) -> Timeline:

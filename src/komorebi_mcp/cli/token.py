@@ -35,12 +35,13 @@ class TokenList(Model):
 
 def new(
     *,
-    owner: Annotated[str, typer.Option(help="Whose captures it opens; local is what stdio works on.")],
+    owner: Annotated[str, typer.Option(help="Whose captures it opens; local is the owner that stdio uses.")],
     scopes: Annotated[
-        str, typer.Option(help="What it allows: read, write, upstream, or several with commas between.")
+        str, typer.Option(help="What it allows: read, write, upstream, or several separated by commas.")
     ] = "read,write",
     expires: Annotated[
-        str | None, typer.Option(help="How long it lasts, such as 12h, 90d or 8w; for good if left out.")
+        str | None,
+        typer.Option(help="How long it is valid, such as 12h, 90d or 8w; without an end if left out."),
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -77,7 +78,9 @@ def list_tokens(*, json: AsJson = False) -> None:
 
 
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="Of `komorebi-mcp token list`.")],
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id that `komorebi-mcp token list` shows.")
+    ],
     *,
     json: AsJson = False,
 ) -> None:

@@ -13,9 +13,9 @@ from komorebi_mcp.surface.dashboard import serve_dashboard
 def ui(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 0,
-    opens: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+    opens: Annotated[bool, typer.Option("--open", help="Also open it in the browser.")] = False,
 ) -> None:
-    """Show what was captured when, in a browser on this machine, until Ctrl-C."""
+    """Serve the dashboard to a browser on this machine, until Ctrl-C."""
 
     def tell(url: str) -> None:
         typer.echo(f"The dashboard is at {url}")

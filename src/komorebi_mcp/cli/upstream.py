@@ -23,7 +23,7 @@ from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
 
 _CONNECT_WAIT_S: Final = 30.0
 
-Name = Annotated[str, typer.Argument(help="As the upstreams file has it.")]
+Name = Annotated[str, typer.Argument(help="Its name in the upstreams file.")]
 T = TypeVar("T")
 
 
@@ -41,10 +41,10 @@ class Changes(Model):
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="What the names of its tools will begin with.")],
+    name: Annotated[str, typer.Argument(help="Its name; the names of its tools will begin with it.")],
     target: Annotated[
         list[str],
-        typer.Argument(help="Its URL; or, behind --, the command that starts it and its arguments."),
+        typer.Argument(help="Its URL; or, after --, the command that starts it and its arguments."),
     ],
     *,
     env: Annotated[
@@ -54,19 +54,25 @@ def add(
         list[str] | None, typer.Option(help="NAME=VALUE for the URL; secrets as '${env:NAME}'.")
     ] = None,
     transport: Annotated[str | None, typer.Option("--type", help="http or sse, for a URL.")] = None,
-    cwd: Annotated[str | None, typer.Option(help="Folder to start the command in.")] = None,
-    allow: Annotated[list[str] | None, typer.Option(help="Pattern of tools to let through.")] = None,
-    deny: Annotated[list[str] | None, typer.Option(help="Pattern of tools to keep out.")] = None,
+    cwd: Annotated[str | None, typer.Option(help="The folder to start the command in.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A pattern of tools to let through; repeat it for several.")
+    ] = None,
+    deny: Annotated[
+        list[str] | None, typer.Option(help="A pattern of tools to keep out; repeat it for several.")
+    ] = None,
     trust: Annotated[
-        str | None, typer.Option(help="What a changed definition costs: quarantine, warn or allow.")
+        str | None, typer.Option(help="What happens when a definition changes: quarantine, warn or allow.")
     ] = None,
     no_prefix: Annotated[
-        bool, typer.Option("--no-prefix", help="Leave its name out of the names of its tools.")
+        bool, typer.Option("--no-prefix", help="Do not put its name before the names of its tools.")
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an entry of that name.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace an existing entry of that name.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Add a server to the upstreams file. Running servers take it up within seconds."""
+    """Add a server to the upstreams file. A running Komorebi picks it up within seconds."""
     is_url = len(target) == 1 and "://" in target[0].partition(" ")[0]
     entry: dict[str, Any] = {"url": target[0]} if is_url else {"command": target[0], "args": target[1:]}
     given = {
@@ -94,7 +100,7 @@ def add(
 
 
 def list_upstreams(*, json: AsJson = False) -> None:
-    """List the upstreams with what is known of them; connects to none."""
+    """List the upstreams and what is known about them, without connecting."""
 
     async def work(app: App) -> list[UpstreamStatus]:
         return app.aggregate.status()
@@ -109,7 +115,7 @@ def list_upstreams(*, json: AsJson = False) -> None:
 
 
 def try_out(name: Name, *, json: AsJson = False) -> None:
-    """Connect to one upstream and say what it offers; status 1 when it does not answer."""
+    """Connect to one upstream and show what it offers; exit status 1 if it does not answer."""
 
     async def work(app: App) -> UpstreamStatus:
         return await app.aggregate.reach(name, wait_s=_CONNECT_WAIT_S)
@@ -143,12 +149,13 @@ def diff(name: Name, *, json: AsJson = False) -> None:
 def trust(
     name: Name,
     tool: Annotated[
-        list[str] | None, typer.Argument(help="Only these, by the upstream's own names; all if left out.")
+        list[str] | None,
+        typer.Argument(help="Only these tools, by the upstream's own names; all if left out."),
     ] = None,
     *,
     json: AsJson = False,
 ) -> None:
-    """Accept what an upstream has changed; running servers list it again within seconds."""
+    """Accept what an upstream has changed; a running Komorebi lists it again within seconds."""
 
     async def work(kept: Trust) -> list[Pin]:
         return await kept.trust(name, tool or ())
@@ -169,7 +176,7 @@ def remove(
     *,
     json: AsJson = False,
 ) -> None:
-    """Take a server out of the upstreams file, and forget what of it was trusted."""
+    """Remove a server from the upstreams file, and forget what was trusted of it."""
     path = ready_settings().upstreams
     remove_entry(path, name)
     _with_trust(lambda kept: kept.forget(name))
@@ -181,12 +188,12 @@ def remove(
 
 def doctor(
     tool: Annotated[
-        str | None, typer.Argument(help="Only what concerns this tool or upstream, by any of its names.")
+        str | None, typer.Argument(help="Only what concerns this tool or upstream, under any of its names.")
     ] = None,
     *,
     json: AsJson = False,
 ) -> None:
-    """Connect to every upstream, and say why a tool is missing or changed; status 1 when one is not well."""
+    """Connect to every upstream and explain missing or changed tools; exit status 1 if there is a problem."""
 
     async def work(app: App) -> list[UpstreamReport]:
         await upstreams_reached(app, wait_s=_CONNECT_WAIT_S)

@@ -12,7 +12,7 @@ from komorebi_mcp.settings import Settings
 
 
 def worker() -> None:
-    """Enrich captures and keep summaries up until stopped, beside servers or in their place.
+    """Enrich captures and keep summaries up to date, until stopped.
 
     With `KOMOREBI_WORKER=external` servers leave all of it to workers.
     """
