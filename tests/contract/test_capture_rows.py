@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from komorebi_mcp.domain.captures import (
     TAGS_MAX,
@@ -26,7 +26,7 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query, terms
 from support.clock import StillClock
-from support.databases import prepared_statements
+from support.databases import prepared_statements, read_all
 
 ME = "local"
 
@@ -342,12 +342,11 @@ async def test_a_forgotten_capture_leaves_nothing_behind(store_url: str) -> None
         async with store.write(ME) as transaction:
             await transaction.captures.forget([third])
             assert (await transaction.captures.search(parse_query("secret"), CaptureFilter())).items == ()
-        async with store._engine.connect() as connection:
-            counts = [
-                (await connection.exec_driver_sql(f"SELECT count(*) FROM {name}")).scalar()  # noqa: S608 - Our own names.
-                for name in tables
-            ]
-    assert counts == [0, 0, 0, 0]
+        counts = [
+            await read_all(store, text(f"SELECT count(*) FROM {name}"))  # noqa: S608 - Our own names.
+            for name in tables
+        ]
+    assert counts == [[(0,)]] * 4
 
 
 async def test_a_walk_meets_every_capture_in_the_order_of_arrival(store_url: str, clock: StillClock) -> None:

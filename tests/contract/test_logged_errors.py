@@ -1,5 +1,6 @@
 """What goes wrong is logged without what was captured."""
 
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +33,7 @@ async def test_a_failing_statement_is_logged_without_the_text_it_was_given(
             async with store.write("a") as transaction:
                 item = CaptureCreate(content=SECRET, title=SECRET, project=SECRET, tags=(SECRET,))
                 await transaction.captures.add_all([item])
-        except DBAPIError:
+        except (DBAPIError, sqlite3.Error):
             structlog.get_logger().exception("request.failed")
     logged = capsys.readouterr()
     assert "INSERT INTO captures" in logged.err

@@ -15,6 +15,7 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage import near
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.storage.tables import capture_bands
+from support.databases import read_all
 
 ME, OTHER = "local", "someone else"
 STORY = (
@@ -51,8 +52,7 @@ async def _pairs(store: Store, *ids: str, owner: str = ME) -> dict[str, list[str
 
 
 async def _bands_kept(store: Store) -> int:
-    async with store._engine.connect() as connection:
-        return len((await connection.execute(select(capture_bands.c.seq))).all())
+    return len(await read_all(store, select(capture_bands.c.seq)))
 
 
 async def test_a_text_told_again_finds_the_first_one_and_the_first_one_it(store_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 import komorebi_mcp.storage.migrations
 from komorebi_mcp.domain.captures import (
@@ -31,7 +32,7 @@ from komorebi_mcp.storage import migrate
 from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.storage.tables import OWNED, metadata, tokens
 from komorebi_mcp.text.terms import parse_query
-from support.databases import PostgresServer, Told, put_sqlite_file
+from support.databases import PostgresServer, Told, put_sqlite_file, read_all
 from support.nodes import a_node
 
 
@@ -52,8 +53,8 @@ async def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> N
         differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
         return differences, {index["name"]: index for index in inspect(connection).get_indexes("captures")}
 
-    async with open_store(store_url) as store, store._engine.connect() as connection:
-        differences, indexes = await connection.run_sync(compare)
+    async with open_store(store_url) as store, store.look() as queue:
+        differences, indexes = await queue._session.run(compare)
     assert differences == []
     partial = [f"ix_captures_{name}" for name in ("unindexed", "due", "set_aside", "uncovered")]
     assert all(f"{store.dialect}_where" in indexes[name]["dialect_options"] for name in partial)
@@ -68,8 +69,8 @@ async def test_each_database_has_its_full_text_index(store_url: str) -> None:
         "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
         "postgresql": "SELECT indexname FROM pg_indexes WHERE strpos(indexdef, 'USING gin (vector)') > 0",
     }
-    async with open_store(store_url) as store, store._engine.connect() as connection:
-        found = set((await connection.exec_driver_sql(queries[store.dialect])).scalars())
+    async with open_store(store_url) as store:
+        found = {name for (name,) in await read_all(store, text(queries[store.dialect]))}
     assert found == (migrate.TRIGGERS if store.dialect == "sqlite" else {"ix_capture_index_vector"})
 
 
@@ -114,17 +115,14 @@ async def test_a_database_of_the_first_schema_is_brought_up_to_date_with_what_is
 
 
 async def test_every_statistic_is_of_an_index_that_exists(tmp_path: Path) -> None:
-    async with (
-        open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store,
-        store._engine.connect() as connection,
-    ):
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/k.db") as store:
         statistics = "SELECT tbl, idx FROM sqlite_stat1 WHERE idx IS NOT NULL"
-        told = {tuple(row) for row in await connection.exec_driver_sql(statistics)}
+        told = set(await read_all(store, text(statistics)))
         indexes = (
             "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' "
             "UNION SELECT name, name FROM pragma_table_list WHERE type = 'table' AND wr AND schema = 'main'"
         )
-        there = {tuple(row) for row in await connection.exec_driver_sql(indexes)}
+        there = set(await read_all(store, text(indexes)))
     assert told == {row for row in there if not row[0].startswith(("capture_search", "meta", "alembic"))}
 
 
@@ -227,11 +225,11 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path, told: list[Told]) ->
         finally:
             event.remove(Engine, "before_cursor_execute", note)
         plans = []
-        async with store._engine.connect() as connection:
+        with closing(sqlite3.connect(tmp_path / "k.db")) as connection:
             for statement, parameters in seen:
                 if re.match(r"SELECT|UPDATE|DELETE", statement):
-                    rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-                    plans += [(tuple(row)[3], statement) for row in rows]
+                    rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                    plans += [(row[3], statement) for row in rows]
     in_order = re.compile(r"ORDER BY|(min|max)\(captures\.(seq|created_at)\)")
     # An index used for the owner alone reads all of an owner, which only a list in its order may do.
     scans = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import anyio
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -12,10 +13,12 @@ from komorebi_mcp.domain.search import Hit
 from komorebi_mcp.domain.vectors import Coverage, Vector
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage import closest, vectors
+from komorebi_mcp.storage.prepared import Prepared
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.storage.tables import capture_vectors
 from komorebi_mcp.text.terms import parse_query
 from komorebi_mcp.text.vectors import pack
+from support.databases import read_all
 
 ME, OTHER = "local", "someone else"
 MODEL, LATER_MODEL = "tiny:1", "tiny:2"
@@ -76,11 +79,8 @@ async def _found(store: Store, query: str = "car", **options: object) -> list[st
 
 
 async def _kept(store: Store) -> list[tuple[str, str]]:
-    async with store._engine.connect() as connection:
-        rows = await connection.execute(
-            select(capture_vectors.c.owner, capture_vectors.c.model).order_by(capture_vectors.c.seq)
-        )
-        return [tuple(row) for row in rows]
+    kept = select(capture_vectors.c.owner, capture_vectors.c.model).order_by(capture_vectors.c.seq)
+    return [(owner, model) for owner, model in await read_all(store, kept)]
 
 
 async def test_what_shares_no_word_is_found_by_what_it_means_the_nearest_first(store_url: str) -> None:
@@ -251,6 +251,21 @@ async def test_of_a_very_long_text_its_beginning_is_read(store_url: str) -> None
         [[unread], _] = await _unread(store, MODEL)
         assert unread.content.startswith("word word")
         assert len(unread.content) < 1_000
+
+
+async def test_searches_that_read_the_vectors_at_the_same_time_keep_each_once(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_at_a_time = Prepared(vectors._SINCE.statement.limit(1))  # type: ignore[union-attr]
+    monkeypatch.setattr(vectors, "_SINCE", one_at_a_time)
+    async with open_store(store_url) as store:
+        await _add(store, *[YARD] * 30)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as searches:
+                for _ in range(8):
+                    searches.start_soon(_hits, store, "car")
+        [known] = store._memory.vectors.values()
+        assert len(known.nearest(_vector(CAR).values, 100)) == known._count == 30
 
 
 async def test_what_is_kept_in_memory_stays_small_whoever_searches(

@@ -6,17 +6,21 @@ import shutil
 import sqlite3
 import stat
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import anyio
 import pytest
+from sqlalchemy import Connection, text
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Receipt
 from komorebi_mcp.errors import ConfigError, StorageCorrupt, StorageUnavailable
 from komorebi_mcp.storage import migrate, sqlite
 from komorebi_mcp.storage.store import open_store
+from support.databases import read_all
 
 
 def _url(path: Path) -> str:
@@ -46,11 +50,9 @@ async def test_an_empty_file_counts_as_new(tmp_path: Path) -> None:
 
 
 async def test_connections_are_durable_and_wait_for_each_other(tmp_path: Path) -> None:
-    async with open_store(_url(tmp_path / "k.db")) as store, store._engine.connect() as connection:
-        found = {
-            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        }
+    async with open_store(_url(tmp_path / "k.db")) as store:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        found = {name: (await read_all(store, text(f"PRAGMA {name}")))[0][0] for name in names}
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
 
 
@@ -58,18 +60,46 @@ async def test_a_write_begins_immediately_and_a_read_does_not(tmp_path: Path) ->
     statements: list[str] = []
     async with open_store(_url(tmp_path / "k.db")) as store:
         async with store.read("a") as transaction:
-            driver = await transaction.captures._session.run(
-                lambda connection: connection.connection.driver_connection
-            )
-            assert isinstance(driver, aiosqlite.Connection)
-            await driver.set_trace_callback(statements.append)
+            reader = await transaction.captures._session.run(_driver)
+            reader.set_trace_callback(statements.append)
+        async with store.write("a") as transaction:
+            writer = await transaction.captures._session.run(_driver)
+            assert isinstance(writer, aiosqlite.Connection)
+            await writer.set_trace_callback(statements.append)
+        # The pools hand the traced connections out again.
+        statements.clear()
+        async with store.read("a") as transaction:
             await transaction.captures.count(CaptureFilter())
+        assert (statements[0], statements[-1]) == ("BEGIN", "ROLLBACK")
+        statements.clear()
         async with store.write("a") as transaction:
             await transaction.captures.add_all([CaptureCreate(content="x")])
-    # The pool hands the traced connection out again.
-    began = [statement for statement in statements if statement.startswith("BEGIN")]
-    assert began == ["BEGIN IMMEDIATE"]
-    assert statements[-1] == "COMMIT"
+        assert (statements[0], statements[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+async def test_what_is_computed_in_a_read_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    went_on: list[bool] = []
+
+    def compute(_: Connection) -> None:
+        begun.set()
+        went_on.append(go_on.wait(5))
+
+    async def work() -> None:
+        async with store.read("a") as transaction:
+            await transaction.captures._session.run(compute)
+
+    async with open_store(_url(tmp_path / "k.db")) as store, anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        with anyio.fail_after(10):
+            while not begun.is_set():
+                await anyio.lowlevel.checkpoint()
+        go_on.set()
+    assert went_on == [True]
 
 
 @pytest.mark.parametrize(
@@ -139,9 +169,11 @@ async def test_a_postgresql_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 async def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path: Path) -> None:
     async with open_store(_url(tmp_path / "k.db")) as store:
-        async with store._engine.connect() as connection:
-            pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
-            await connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        [(pages,)] = await read_all(store, text("PRAGMA page_count"))
+        async with store.work() as queue:
+            await queue._session.run(
+                lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+            )
 
         async def fill() -> None:
             async with store.write("a") as transaction:

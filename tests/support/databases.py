@@ -19,11 +19,12 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, Executable, make_url
 
 from komorebi_mcp.storage import postgres, sqlite
 from komorebi_mcp.storage.migrate import migrate
 from komorebi_mcp.storage.prepared import Prepared
+from komorebi_mcp.storage.store import Store
 
 _ROLE = "komorebi"
 _TEMPLATE = "migrated"
@@ -68,6 +69,14 @@ class PostgresServer:
             create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
+
+
+async def read_all(store: Store, statement: Executable) -> list[tuple[Any, ...]]:
+    """What a statement of a test's own finds, on one of the store's connections."""
+    async with store.look() as queue:
+        return await queue._session.run(
+            lambda connection: [tuple(row) for row in connection.execute(statement)]
+        )
 
 
 Told = Callable[[Connection, sqlite3.Connection | None, Any, Sequence[Mapping[str, Any]]], object]

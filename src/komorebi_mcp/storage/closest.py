@@ -42,11 +42,13 @@ class _Known(Shelf):
 def closest(rows: Rows, meaning: Vector, where: CaptureFilter, *, newest_seq: int) -> dict[int, float]:
     """The captures nearest in meaning that fit the filter, each with its cosine, at least `CLOSE_MIN`."""
     known = _up_to_date(rows, meaning.model)
-    near = known.nearest(meaning.values, _LOOKED_AT)
+    with rows.memory.lock:
+        near = known.nearest(meaning.values, _LOOKED_AT)
     fitting = _fitting(rows, where, newest_seq, among=near)
     if len(fitting) < CLOSEST_MAX < len(near):
         newest = _fitting(rows, where, newest_seq, among=None)
-        near |= known.nearest(meaning.values, CLOSEST_MAX, among=newest)
+        with rows.memory.lock:
+            near |= known.nearest(meaning.values, CLOSEST_MAX, among=newest)
         fitting |= newest
     best = nlargest(CLOSEST_MAX, fitting & near.keys(), key=lambda seq: (near[seq], seq))
     return {seq: near[seq] for seq in best if near[seq] >= CLOSE_MIN}
@@ -55,7 +57,9 @@ def closest(rows: Rows, meaning: Vector, where: CaptureFilter, *, newest_seq: in
 def closeness(rows: Rows, meaning: Vector, seqs: Collection[int]) -> dict[int, float]:
     """The cosine of each of these captures that the model has read."""
     held = vectors.of(rows, meaning.model, seqs)
-    near = _up_to_date(rows, meaning.model).cosines(meaning.values, list(held.values()))
+    known = _up_to_date(rows, meaning.model)
+    with rows.memory.lock:
+        near = known.cosines(meaning.values, list(held.values()))
     return dict(zip(held, near, strict=True))
 
 
@@ -63,16 +67,19 @@ def _up_to_date(rows: Rows, model: str) -> _Known:
     """The owner's vectors with those that came since the last search. Of captures that are gone they stay."""
     kept, whose = rows.memory.vectors, (rows.owner, model)
     known: _Known = kept.get(whose) or _Known(vectors.place_behind(rows, model, _VECTORS_MAX))
-    # Put in again, so that whoever searched longest ago is the first to go.
-    kept[whose] = known = kept.pop(whose, known)
+    with rows.memory.lock:
+        # Put in again, so that whoever searched longest ago is the first to go.
+        kept[whose] = known = kept.pop(whose, known)
     while fresh := vectors.since(rows, model, place := known.place):
-        # Another search may have read the same: while the database answers, they take turns.
-        if known.place == place:
-            places, seqs, values = zip(*fresh, strict=True)
-            known.add(seqs, values)
-            known.place = places[-1]
-    while len(kept) > 1 and sum(each.size_bytes for each in kept.values()) > _MEMORY_BYTES_MAX:
-        del kept[next(iter(kept))]
+        with rows.memory.lock:
+            # Another search may have read the same meanwhile.
+            if known.place == place:
+                places, seqs, values = zip(*fresh, strict=True)
+                known.add(seqs, values)
+                known.place = places[-1]
+    with rows.memory.lock:
+        while len(kept) > 1 and sum(each.size_bytes for each in kept.values()) > _MEMORY_BYTES_MAX:
+            del kept[next(iter(kept))]
     return known
 
 

@@ -1,5 +1,6 @@
 """What a process keeps in memory between transactions."""
 
+from threading import Lock
 from typing import Any
 
 
@@ -11,3 +12,5 @@ class Memory:
 
     def __init__(self) -> None:
         self.vectors: dict[tuple[str, str], Any] = {}
+        self.lock = Lock()
+        """Held while these are read or changed: on SQLite, searches are in threads. Never for a statement."""

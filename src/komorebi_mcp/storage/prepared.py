@@ -43,7 +43,7 @@ class Prepared:
         ready = self._on(connection.dialect)
         given = ready.values(values)
         if driver is not None:
-            found: Sequence[Any] = driver.execute(ready.sql, given).fetchall()
+            found: Sequence[Any] = _by(driver.execute, ready.sql, given).fetchall()
         else:
             found = connection.exec_driver_sql(ready.sql, given).fetchall()
         return ready.rows(found)
@@ -59,9 +59,9 @@ class Prepared:
         if driver is None:
             connection.exec_driver_sql(ready.sql, given if len(given) > 1 else given[0]).close()
         elif len(given) > 1:
-            driver.executemany(ready.sql, given)
+            _by(driver.executemany, ready.sql, given)
         else:
-            driver.execute(ready.sql, given[0])
+            _by(driver.execute, ready.sql, given[0])
 
     def _on(self, dialect: Dialect) -> "_Ready":
         ready = self._ready.get(dialect)
@@ -111,6 +111,15 @@ class _Ready:
             )
             for row in found
         ]
+
+
+def _by(execute: Callable[[str, Any], sqlite3.Cursor], sql: str, given: Any) -> sqlite3.Cursor:
+    try:
+        return execute(sql, given)
+    except sqlite3.Error as error:
+        # As SQLAlchemy's errors do; the values stay untold.
+        error.add_note(sql)
+        raise
 
 
 def _row_of(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:

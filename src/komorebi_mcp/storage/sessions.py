@@ -1,16 +1,17 @@
 """One transaction on one connection.
 
-A repository method is one plain function over a SQLAlchemy connection, which its asyncio layer carries out.
-It is shielded: cancellation takes effect when it has ended, so no statement is left half-way.
+A repository method is one plain function over a SQLAlchemy connection. SQLAlchemy's asyncio layer carries it
+out, or a worker thread where it only reads SQLite. It is shielded: cancellation takes effect when it has ended,
+so no statement is left half-way.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine
 
 from komorebi_mcp.errors import InvalidInput, StorageError
 from komorebi_mcp.storage.failures import storage_errors
@@ -18,16 +19,29 @@ from komorebi_mcp.storage.failures import storage_errors
 T = TypeVar("T")
 
 
+class CarryOut(Protocol):
+    """Runs a function that uses a connection, without holding up the event loop meanwhile."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Way(NamedTuple):
+    """To a database."""
+
+    engine: Engine
+    carry_out: CarryOut
+
+
 class Session:
     """A transaction that begins with its first statement."""
 
     def __init__(
-        self, engine: AsyncEngine, *, options: Mapping[str, Any], opening: Callable[[Connection], None]
+        self, way: Way, *, options: Mapping[str, Any], opening: Callable[[Connection], None]
     ) -> None:
-        self._engine = engine
+        self._engine, self._carry_out = way
         self._options = options
         self._opening = opening
-        self._connection: AsyncConnection | None = None
+        self._connection: Connection | None = None
         self._failed = False
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -35,9 +49,7 @@ class Session:
         await checkpoint_if_cancelled()
         try:
             with storage_errors(), CancelScope(shield=True):
-                if self._connection is None:
-                    self._connection = await self._begin()
-                found = await self._connection.run_sync(work)
+                found = await self._carry_out(partial(self._step, work))
         except InvalidInput:
             # A refusal, made before anything was written.
             raise
@@ -56,26 +68,35 @@ class Session:
         if connection is None:
             return
         with storage_errors(), CancelScope(shield=True):
-            try:
-                if commit and not self._failed:
-                    await connection.commit()
-                    return
-                await connection.rollback()
-            finally:
-                await connection.close()
-        if commit:
+            await self._carry_out(partial(_end, connection, commit=commit and not self._failed))
+        if commit and self._failed:
             # PostgreSQL answers the COMMIT of a failed transaction with a silent rollback.
             raise StorageError(
                 "An earlier statement of this change failed, so nothing was written. Try again."
             )
 
-    async def _begin(self) -> AsyncConnection:
-        connection = await self._engine.connect()
+    def _step(self, work: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._begin()
+        return work(self._connection)
+
+    def _begin(self) -> Connection:
+        connection = self._engine.connect()
         try:
-            await connection.execution_options(**self._options)
-            await connection.begin()
-            await connection.run_sync(self._opening)
+            connection.execution_options(**self._options)
+            connection.begin()
+            self._opening(connection)
         except BaseException:
-            await connection.close()
+            connection.close()
             raise
         return connection
+
+
+def _end(connection: Connection, *, commit: bool) -> None:
+    try:
+        if commit:
+            connection.commit()
+        else:
+            connection.rollback()
+    finally:
+        connection.close()

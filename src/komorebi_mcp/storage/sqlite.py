@@ -4,9 +4,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from komorebi_mcp.errors import ConfigError, StorageUnavailable
 from komorebi_mcp.storage.failures import storage_errors
+from komorebi_mcp.storage.sessions import CarryOut
 
 T = TypeVar("T")
 
@@ -119,16 +122,37 @@ class Header:
 
 
 def make_engine(address: URL) -> Engine:
-    """A synchronous engine with one connection, for migrations; see `make_async_engine`."""
+    """For work in threads. Transactions begin as with `make_async_engine`."""
     engine = create_engine(
         URL.create("sqlite", database=address.database),
         connect_args=_CONNECT,
+        # What was captured must not get into a log by way of an error.
         hide_parameters=True,
-        pool_size=1,
+        pool_size=READERS_MAX,
         max_overflow=0,
     )
     _set_up(engine)
     return engine
+
+
+def make_async_engine(address: URL) -> AsyncEngine:
+    """Begins a transaction with BEGIN IMMEDIATE under the execution option `write`, else with BEGIN."""
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=address.database),
+        connect_args=_CONNECT,
+        hide_parameters=True,
+        # There is one writer at a time.
+        pool_size=1,
+        max_overflow=0,
+    )
+    _set_up(engine.sync_engine)
+    return engine
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection | None:
+    """The driver's own connection, for statements that need nothing of SQLAlchemy; None where it is async."""
+    driver = connection.connection.driver_connection
+    return driver if isinstance(driver, sqlite3.Connection) else None
 
 
 class OneStep:
@@ -141,7 +165,7 @@ class OneStep:
         event.listen(self._engine, "connect", _refuse_to_wait)
         self._connection: Connection | None = None
 
-    def write(self, work: Callable[[Connection, sqlite3.Connection], T], *, owner: str) -> T:
+    def write(self, work: Callable[[Connection], T], *, owner: str) -> T:
         """What `work` returns, its transaction committed, or rolled back where it failed.
 
         Raises:
@@ -149,11 +173,11 @@ class OneStep:
         """
         connection = self._connection = self._connection or self._engine.connect()
         connection.execution_options(owner=owner)
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the engine's dialect says so.
+        driver = driver_of(connection)
+        assert driver is not None  # noqa: S101 - the engine's dialect says so.
         _begin_as_soon_as_possible(driver)
         try:
-            done = work(connection, driver)
+            done = work(connection)
             driver.commit()
         except BaseException:
             driver.rollback()
@@ -166,18 +190,12 @@ class OneStep:
         self._engine.dispose()
 
 
-def make_async_engine(address: URL) -> AsyncEngine:
-    """Begins a transaction with BEGIN IMMEDIATE under the execution option `write`, else with BEGIN."""
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=address.database),
-        connect_args=_CONNECT,
-        # What was captured must not get into a log by way of an error.
-        hide_parameters=True,
-        pool_size=READERS_MAX + 1,
-        max_overflow=0,
-    )
-    _set_up(engine.sync_engine)
-    return engine
+def in_a_thread() -> CarryOut:
+    """Carries work out in worker threads, as many as read at once.
+
+    They are apart from those of other work: whatever that waits for, the database is not kept waiting.
+    """
+    return partial(to_thread.run_sync, limiter=CapacityLimiter(READERS_MAX))
 
 
 def _set_up(engine: Engine) -> None:

@@ -1,6 +1,5 @@
 """The store: opened once, then one transaction at a time for whoever needs one."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
-from sqlalchemy import Connection, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import URL, Connection, select
+from sqlalchemy.util import greenlet_spawn
 
 from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
 from komorebi_mcp.domain.changes import Announce, Change, covered, enriched, taken_in
@@ -26,7 +25,7 @@ from komorebi_mcp.storage.memory import Memory
 from komorebi_mcp.storage.notices import Notices
 from komorebi_mcp.storage.opening import prepare
 from komorebi_mcp.storage.owned import Rows
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.sessions import Session, Way
 from komorebi_mcp.storage.tables import meta
 from komorebi_mcp.storage.tasks import purge
 from komorebi_mcp.storage.tokens import TokenRepository
@@ -49,27 +48,30 @@ class Store:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        *,
+        reading: Way,
+        writing: Way,
         key: bytes,
         clock: Clock,
-        *,
         announce: Announce,
         one_step: sqlite.OneStep | None = None,
         header: sqlite.Header | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._announce = announce
-        self.dialect = engine.dialect.name
-        self._engine = engine
+        self.dialect = writing.engine.dialect.name
+        self._reading = reading
+        self._writing = writing
         self._one_step = one_step
         self._header = header
         self._clock = clock
         self._cursors = CursorSigner(key)
         self._memory = Memory()
         one_file = self.dialect == "sqlite"
-        self.leader_lock = sqlite.beside(engine.url, ".leader") if one_file else None
+        self.leader_lock = sqlite.beside(writing.engine.url, ".leader") if one_file else None
         self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
         self._writer: AbstractAsyncContextManager[Any] = Lock() if one_file else self._readers
-        self._notices = None if one_file else Notices(engine)
+        self._notices = notices
 
     def read(self, owner: str) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that sees the owner's data; anything written in it is rolled back."""
@@ -144,9 +146,9 @@ class Store:
                 done = await session.run(noted)
         else:
             bind = partial(self._rows, owner=owner)
-            step = partial(_one_step, self._one_step, bind, work, owner)
+            step = partial(self._one_step.write, lambda c: work(bind(c)), owner=owner)
             async with self._writer:
-                with CancelScope(shield=True):
+                with storage_errors(), CancelScope(shield=True):
                     done = await to_thread.run_sync(step)
         if told := change(done):
             self._announce(told)
@@ -172,7 +174,8 @@ class Store:
     def _opening(self, owner: str) -> Callable[[Connection], None]:
         return partial(postgres.lock_owner, owner=owner) if self.dialect == "postgresql" else _nothing
 
-    def _rows(self, connection: Connection, driver: sqlite3.Connection | None = None, *, owner: str) -> Rows:
+    def _rows(self, connection: Connection, *, owner: str) -> Rows:
+        driver = sqlite.driver_of(connection) if self.dialect == "sqlite" else None
         return Rows(connection, owner, self._clock, self._cursors, driver=driver, memory=self._memory)
 
     @asynccontextmanager
@@ -253,7 +256,7 @@ class Store:
                 "The database is PostgreSQL, which has a tool for this. "
                 "Run `pg_dump --format=custom --file=FILE DATABASE`, or export to take captures elsewhere."
             )
-        source = sqlite.database_path(self._engine.url)
+        source = sqlite.database_path(self._writing.engine.url)
         await to_thread.run_sync(partial(backup.copy_database, source, target, copied=copied))
 
     async def check(self) -> None:
@@ -270,23 +273,14 @@ class Store:
         self, *, write: bool, owner: str | None, opening: Callable[[Connection], None]
     ) -> AsyncIterator[Session]:
         async with self._writer if write else self._readers:
-            session = Session(self._engine, options={"write": write, "owner": owner}, opening=opening)
+            way = self._writing if write else self._reading
+            session = Session(way, options={"write": write, "owner": owner}, opening=opening)
             try:
                 yield session
             except BaseException:
                 await session.end(commit=False)
                 raise
             await session.end(commit=write)
-
-
-def _one_step(
-    connection: sqlite.OneStep,
-    bind: Callable[[Connection, sqlite3.Connection], Rows],
-    work: Callable[[Rows], T],
-    owner: str,
-) -> T:
-    with storage_errors():
-        return connection.write(lambda *connections: work(bind(*connections)), owner=owner)
 
 
 def _nothing(_: Connection) -> None:
@@ -311,16 +305,41 @@ async def open_store(
         ConfigError: The URL is none of these.
     """
     address, key = await to_thread.run_sync(prepare, url)
-    one_file = address.get_backend_name() == "sqlite"
-    engine = sqlite.make_async_engine(address) if one_file else postgres.make_async_engine(address)
-    one_step = sqlite.OneStep(address) if one_file else None
-    header = sqlite.Header(address) if one_file else None
+    opened = _sqlite if address.get_backend_name() == "sqlite" else _postgres
+    async with opened(address, key, clock, announce) as store:
+        yield store
+
+
+@asynccontextmanager
+async def _sqlite(address: URL, key: bytes, clock: Clock, announce: Announce) -> AsyncIterator[Store]:
+    readers, writer = sqlite.make_engine(address), sqlite.make_async_engine(address)
+    one_step, header = sqlite.OneStep(address), sqlite.Header(address)
     try:
-        yield Store(engine, key, clock, announce=announce, one_step=one_step, header=header)
+        yield Store(
+            # A search makes dozens of statements, and crossing to aiosqlite's thread for each costs more.
+            reading=Way(readers, sqlite.in_a_thread()),
+            writing=Way(writer.sync_engine, greenlet_spawn),
+            key=key,
+            clock=clock,
+            announce=announce,
+            one_step=one_step,
+            header=header,
+        )
     finally:
-        if header is not None:
-            header.close()
+        header.close()
+        with CancelScope(shield=True):
+            await writer.dispose()
+            await to_thread.run_sync(readers.dispose)
+            await to_thread.run_sync(one_step.close)
+
+
+@asynccontextmanager
+async def _postgres(address: URL, key: bytes, clock: Clock, announce: Announce) -> AsyncIterator[Store]:
+    engine = postgres.make_async_engine(address)
+    way = Way(engine.sync_engine, greenlet_spawn)
+    try:
+        notices = Notices(engine)
+        yield Store(reading=way, writing=way, key=key, clock=clock, announce=announce, notices=notices)
+    finally:
         with CancelScope(shield=True):
             await engine.dispose()
-            if one_step is not None:
-                await to_thread.run_sync(one_step.close)
