@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Status
-from komorebi_mcp.domain.search import SearchQuery
+from komorebi_mcp.domain.search import Hit, SearchQuery
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage import matching, readings, search
 from komorebi_mcp.storage.store import Store, open_store
@@ -41,10 +41,12 @@ async def _index(store: Store, *, newest_first: bool = False) -> None:
 
 
 async def _found(store: Store, query: str, where: CaptureFilter = EVERYTHING) -> list[str]:
+    return [hit.id for hit in await _hits(store, query, where)]
+
+
+async def _hits(store: Store, query: str, where: CaptureFilter = EVERYTHING) -> list[Hit]:
     async with store.read(ME) as transaction:
-        return [
-            hit.id for hit in (await transaction.captures.search(parse_query(query), where, limit=100)).items
-        ]
+        return list((await transaction.captures.search(parse_query(query), where, limit=100)).items)
 
 
 @pytest.fixture(params=["waiting", "indexed"])
@@ -168,18 +170,44 @@ async def test_what_came_right_after_a_question_that_matches_is_found_as_its_ans
         assert set(await _found(store, "violin")) == {ids[0], ids[3], ids[5]}
 
 
-async def test_what_says_almost_the_same_as_a_better_match_comes_behind_the_others(store_url: str) -> None:
+def _nearly_alike(count: int) -> list[CaptureCreate]:
     said = (
         "The nightly import of the ledger stopped at row {} since the disk of the backup host was full. "
         "Somebody has to move the old archives to the cold storage in the cellar before Friday."
     )
-    items = [CaptureCreate(content=said.format(n), project=f"p{n}") for n in range(3)]
+    return [CaptureCreate(content=said.format(n), project=f"p{n}") for n in range(count)]
+
+
+async def test_what_says_almost_the_same_as_a_better_match_is_folded_under_it(store_url: str) -> None:
     other = CaptureCreate(content="The import of the ledger needs a larger disk.", project="x")
     async with open_store(store_url) as store:
-        *alike, different = (await _store_of(store, *FILLER, *items, other))[-4:]
-        found = await _found(store, "nightly import ledger disk")
-        assert set(found) == {*alike, different}
-        assert found.index(different) <= 1
+        *alike, different = (await _store_of(store, *FILLER, *_nearly_alike(3), other))[-4:]
+        first, second = await _hits(store, "nightly import ledger disk")
+        assert {first.id, *first.also} == set(alike)
+        assert len(first.also) == 2
+        assert (second.id, second.also) == (different, ())
+        # What is asked for alone is not under anything.
+        [alone] = await _hits(store, "nightly import ledger disk", CaptureFilter(project="p1"))
+        assert (alone.id, alone.also) == (alike[1], ())
+
+
+async def test_of_very_many_that_say_almost_the_same_all_are_found_page_by_page(store_url: str) -> None:
+    other = CaptureCreate(content="The import of the ledger needs a larger disk.", project="x")
+    async with open_store(store_url) as store:
+        *alike, different = (await _store_of(store, *FILLER, *_nearly_alike(9), other))[-10:]
+        seen: list[Hit] = []
+        cursor: str | None = None
+        async with store.read(ME) as transaction:
+            while True:
+                page = await transaction.captures.search(
+                    parse_query("nightly import ledger disk"), EVERYTHING, limit=1, cursor=cursor
+                )
+                seen += page.items
+                if (cursor := page.next_cursor) is None:
+                    break
+        assert [len(hit.also) for hit in seen] == [5, 0, 0, 0, 0]
+        assert seen[1].id == different
+        assert sorted(each for hit in seen for each in (hit.id, *hit.also)) == sorted([*alike, different])
 
 
 async def test_a_capture_from_the_time_a_query_speaks_of_comes_first(store_url: str, indexed: bool) -> None:

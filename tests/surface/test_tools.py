@@ -74,6 +74,12 @@ async def test_a_capture_names_those_that_say_almost_the_same(tmp_path: Path, mo
         assert f"Almost the same ({twin['similarity']:.0%}): **{last['title']}**, id {ids[2]}" in text_of(
             result
         )
+        found = await client.call_tool("search_captures", {"query": "import fails at row 4711"})
+        assert isinstance(found, CallToolResult)
+        assert isinstance(found.structured_content, dict)
+        (hit,) = found.structured_content["hits"]
+        assert (hit["id"], hit["also"]) == (ids[0], [ids[2]])
+        assert f"\n  almost the same: {ids[2]}" in text_of(found)
         resource = await client.read_resource(first["uri"])
         (content,) = resource.contents
         assert isinstance(content, TextResourceContents)

@@ -102,6 +102,8 @@ def search(
         line(out, (hit.title, "bold"))
         line(out, "  ", (hit.id, "cyan"), f"  {filed(hit.project, moment(hit.created_at))}")
         line(out, "  ", *marked(hit.snippet))
+        if hit.also:
+            line(out, "  almost the same: ", (", ".join(hit.also), "cyan"))
     left_out = f", {counted(found.omitted, 'hit')} left out to fit" if found.omitted else ""
     more = f"; more with --cursor {found.next_cursor}" if found.next_cursor else ""
     capped = "; very many match, so the oldest were left aside" if found.capped else ""

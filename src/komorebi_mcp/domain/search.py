@@ -37,6 +37,8 @@ class Hit(Model):
     """Greater is better; comparable within one query only."""
     project: str | None
     created_at: datetime
+    also: tuple[str, ...] = ()
+    """Ids of captures that match too and say almost the same; they are no hits of their own."""
 
 
 class HitPage(Page[Hit]):

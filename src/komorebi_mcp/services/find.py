@@ -29,6 +29,8 @@ QUERY_CHARS_MAX = 10_000
 
 _HIT_TOKENS = 70
 """What a hit's id, uri, project and time cost beside its title and snippet."""
+_ALSO_TOKENS = 20
+"""What the id of a capture costs that says almost the same as a hit."""
 _RELATED_TOKENS = 70
 _NEAR_TOKENS = 60
 _RELATED_MAX = 5
@@ -194,7 +196,8 @@ async def _related(transaction: Transaction, capture: Capture) -> tuple[Related,
     if not query.terms:
         return ()
     page = await transaction.captures.search(query, CaptureFilter(), limit=_RELATED_MAX + 1)
-    scores = {hit.id: hit.score for hit in page.items if hit.id != capture.id}
+    # What says almost the same shares the main words, too, and may be folded under the capture itself.
+    scores = {each: hit.score for hit in page.items for each in (hit.id, *hit.also) if each != capture.id}
     related = []
     for other in await transaction.captures.get(tuple(scores)):
         there = set(terms(f"{other.title} {other.content}"))
@@ -225,6 +228,7 @@ def _how_many_fit(hits: Sequence[Hit], max_tokens: int) -> int:
     left = max_tokens
     for count, hit in enumerate(hits):
         left -= _HIT_TOKENS + estimate_tokens(hit.title) + estimate_tokens(hit.snippet)
+        left -= _ALSO_TOKENS * len(hit.also)
         if left < 0:
             return max(count, 1)
     return len(hits)

@@ -42,10 +42,12 @@ ANSWERS_WEIGHT = 0.4
 """The words of the capture before, where that is a question."""
 SPAN_WEIGHT = 0.5
 """For a capture from the stretch of time that the query speaks of."""
-REPEATS_COST = 1.0
-"""For a capture that says almost what a better one says."""
 REPEATS_SEEN = 100
-"""Of so many of the best it is looked at."""
+"""Of so many of the best it is looked at whether they say almost what a better one says."""
+REPEATS_FOLDED_MAX = 5
+"""So many of those are folded under it; more would crowd its place as they would crowd the page."""
+REPEATS_COST = 1.0
+"""For each of the rest, so that it comes behind what says something else."""
 MEANING_WEIGHT = 0.2
 """The cosine between what the query means and what the capture means, where a model has read both."""
 LENGTH_BONUS = 0.12
@@ -102,23 +104,41 @@ class Reading:
     """The database's own, for a text too long to be read here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Captures in the order in which they answer the query."""
+
+    matches: list[Match]
+    """Best first, then newest first."""
+    folded: Mapping[int, Sequence[int]]
+    """Those that say almost the same as one of these and stand under it, the best first."""
+
+
 def rank(
     wanted: Wanted,
     heads: Sequence[Reading],
     around: Mapping[int, Reading | Beside],
     close: Mapping[int, float] = MappingProxyType({}),
-) -> list[Match]:
-    """All `heads`, best first, then newest first. `around` has them and those that arrived near them.
+) -> Ranked:
+    """All `heads` in their order. `around` has them and those that arrived near them.
 
     `close` tells of some how near they are in meaning to the query.
     """
-    if not heads:
-        return []
+    scored = sorted(_scored(wanted, heads, around, close), reverse=True) if heads else []
+    return _folded(scored, {head.seq: head.signature for head in heads})
+
+
+def _scored(
+    wanted: Wanted,
+    heads: Sequence[Reading],
+    around: Mapping[int, Reading | Beside],
+    close: Mapping[int, float],
+) -> list[Match]:
     nearby = [_nearby(head, around) for head in heads]
     words = [_words(wanted, head, near) for head, near in zip(heads, nearby, strict=True)]
     if close and not any(words):
         # Nothing holds a word of the query, so that only the meaning tells.
-        return sorted((Match(close.get(head.seq, 0.0), head.seq) for head in heads), reverse=True)
+        return [Match(close.get(head.seq, 0.0), head.seq) for head in heads]
     best = max(words) or 1.0
     sessions = _sessions(wanted, around.values())
     best_session = max(sessions.values()) or 1.0
@@ -142,7 +162,7 @@ def rank(
         if (question := _question(head, around)) is not None:
             score += ANSWERS_WEIGHT * _bm25(wanted, question.counts, question.length) / best
         matches.append(Match(score, head.seq))
-    return _with_repeats_behind(sorted(matches, reverse=True), {head.seq: head for head in heads})
+    return matches
 
 
 def _is_within(moment: datetime, span: tuple[datetime, datetime]) -> bool:
@@ -155,21 +175,25 @@ def _question(head: Reading, around: Mapping[int, Reading | Beside]) -> Reading 
     return before if before and before.asks and same_session(head.place, before.place) else None
 
 
-def _with_repeats_behind(ranked: Sequence[Match], readings: Mapping[int, Reading]) -> list[Match]:
-    """The matches, those that say almost the same as a better one moved back."""
-    matches = list(ranked)
-    told: dict[int, list[bytes]] = {}
-    for place, match in enumerate(ranked[:REPEATS_SEEN]):
-        signature = readings[match.seq].signature
-        if signature is None:
-            continue
-        held = bands(signature)
-        if any(similarity(signature, other) >= LIKE_MIN for band in held for other in told.get(band, ())):
-            matches[place] = Match(match.score - REPEATS_COST, match.seq)
-            continue
-        for band in held:
-            told.setdefault(band, []).append(signature)
-    return sorted(matches, reverse=True)
+def _folded(ranked: Sequence[Match], signatures: Mapping[int, bytes | None]) -> Ranked:
+    """Those that say almost the same as a better one folded under it, as far as there is room there."""
+    matches: list[Match] = []
+    folded: dict[int, list[int]] = {}
+    told: dict[int, list[tuple[int, bytes]]] = {}
+    for match in ranked[:REPEATS_SEEN]:
+        signature = signatures[match.seq] or b""
+        held = bands(signature) if signature else ()
+        told_alike = (other for band in held for other in told.get(band, ()))
+        first = next((seq for seq, other in told_alike if similarity(signature, other) >= LIKE_MIN), None)
+        if first is None:
+            matches.append(match)
+            for band in held:
+                told.setdefault(band, []).append((match.seq, signature))
+        elif len(under := folded.setdefault(first, [])) < REPEATS_FOLDED_MAX:
+            under.append(match.seq)
+        else:
+            matches.append(Match(match.score - REPEATS_COST, match.seq))
+    return Ranked(sorted((*matches, *ranked[REPEATS_SEEN:]), reverse=True), folded)
 
 
 def _words(wanted: Wanted, head: Reading, nearby: Mapping[str, float]) -> float:

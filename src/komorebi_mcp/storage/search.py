@@ -7,7 +7,7 @@ terms, here, so that an acknowledged capture is found at once.
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Any
@@ -42,6 +42,10 @@ _HITS = Prepared(
     )
     .select_from(WITH_PROJECT)
     .where(of_owner(captures), in_list(captures.c.seq, "seqs"))
+)
+
+_IDS = Prepared(
+    select(captures.c.seq, captures.c.id).where(of_owner(captures), in_list(captures.c.seq, "seqs"))
 )
 
 
@@ -109,7 +113,7 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
         position = [last.score, last.seq, place.newest_seq, behind_head, place.sought, span_s]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="search", asked=asked)
     return HitPage(
-        items=_hits(rows, query, shown.matches),
+        items=_hits(rows, query, shown),
         next_cursor=next_cursor,
         capped=shown.capped,
         loosened=loosened,
@@ -124,6 +128,8 @@ class _Shown:
     following: tuple[Match, bool] | None
     """Where the next page begins: a match, and whether that is in the database's own order."""
     capped: bool
+    folded: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    """What says almost the same as one of these, by that one's arrival number."""
 
 
 def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
@@ -136,11 +142,11 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     near = _near(asked, [*head, *(Match(0.0, seq) for seq in meant)], indexed).difference(heads)
     around: dict[int, Reading | Beside] = {**heads, **readings.beside(rows, asked.wanted, near)}
     ranked = rank(asked.wanted, list(heads.values()), around, _closeness(rows, asked, heads))
-    rest = [match for match in ranked if place.before is None or match < place.before]
+    rest = [match for match in ranked.matches if place.before is None or match < place.before]
     if len(rest) > limit:
-        return _Shown(rest[:limit], (rest[limit - 1], False), capped=indexed.capped)
+        return _Shown(rest[:limit], (rest[limit - 1], False), indexed.capped, ranked.folded)
     following = (_FIRST_BEHIND_HEAD, True) if len(found) > len(head) else None
-    return _Shown(rest, following, capped=indexed.capped)
+    return _Shown(rest, following, indexed.capped, ranked.folded)
 
 
 def _tail(rows: Rows, asked: _Asked, limit: int) -> _Shown:
@@ -277,10 +283,13 @@ def _start(rows: Rows, query: SearchQuery) -> _Place:
     return _Place(newest_seq, weigh(query, frequencies, meant, stored=stored))
 
 
-def _hits(rows: Rows, query: SearchQuery, matches: Sequence[Match]) -> tuple[Hit, ...]:
-    if not matches:
+def _hits(rows: Rows, query: SearchQuery, shown: _Shown) -> tuple[Hit, ...]:
+    if not shown.matches:
         return ()
-    found = {each.seq: each for each in rows.fetch(_HITS, seqs=[match.seq for match in matches])}
+    found = {each.seq: each for each in rows.fetch(_HITS, seqs=[match.seq for match in shown.matches])}
+    under = {seq: shown.folded[seq] for seq in found if seq in shown.folded}
+    folded = [seq for seqs in under.values() for seq in seqs]
+    ids = {each.seq: each.id for each in rows.fetch(_IDS, seqs=folded)} if folded else {}
     return tuple(
         Hit(
             id=each.id,
@@ -289,7 +298,8 @@ def _hits(rows: Rows, query: SearchQuery, matches: Sequence[Match]) -> tuple[Hit
             score=match.score,
             project=each.project,
             created_at=each.created_at,
+            also=tuple(ids[seq] for seq in under.get(match.seq, ()) if seq in ids),
         )
-        for match in matches
+        for match in shown.matches
         if (each := found.get(match.seq)) is not None
     )

@@ -27,7 +27,8 @@ def overview(capture: CaptureOverview) -> str:
 
 def hit(found: Hit) -> str:
     filed = f"{found.project or 'unfiled'}, {moment(found.created_at)}, score {found.score:.3g}"
-    return f"- **{found.title}** ({filed})\n  id {found.id}\n  {found.snippet}"
+    also = f"\n  almost the same: {', '.join(found.also)}" if found.also else ""
+    return f"- **{found.title}** ({filed})\n  id {found.id}\n  {found.snippet}{also}"
 
 
 def fenced(content: str) -> str:

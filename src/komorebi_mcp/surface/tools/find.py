@@ -125,10 +125,11 @@ class HitRow(Result):
     score: float
     project: str | None
     created_at: datetime
+    also: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, found: Hit) -> Self:
-        return cls(**dict(found), uri=capture_uri(found.id))
+        return cls(**{**dict(found), "also": found.also or None}, uri=capture_uri(found.id))
 
 
 class HitList(Result):
