@@ -1,8 +1,8 @@
 """One transaction on one connection.
 
 A repository method is one plain function over a SQLAlchemy connection. SQLAlchemy's asyncio layer carries it
-out, or a worker thread where it only reads SQLite. It is shielded: cancellation takes effect when it has ended,
-so no statement is left half-way.
+out, or a worker thread where it only reads SQLite. It is shielded: cancellation takes effect when it has
+ended, so no statement is left half-way.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
