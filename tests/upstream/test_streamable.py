@@ -167,6 +167,41 @@ async def test_a_redirect_is_followed_within_the_server_and_no_further() -> None
             await wire.send_raw_request("away", None)
 
 
+@pytest.mark.parametrize("kind", ["slow to open", "opened with its first event", "not there", "cut off"])
+async def test_the_first_request_waits_for_the_stream_on_which_changes_are_told(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Those that open it late are waited for in vain.
+    monkeypatch.setattr(streamable, "LISTEN_WAIT_S", 0.01 if kind == "opened with its first event" else 5)
+    done: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            if kind == "not there":
+                return web.Response(status=405)
+            if kind == "cut off":
+                assert request.transport is not None
+                request.transport.close()
+            if kind == "opened with its first event":
+                await anyio.sleep_forever()
+            for _ in range(100):
+                await anyio.lowlevel.checkpoint()
+            done.append("opened")
+            await stream_to(request)
+            await anyio.sleep_forever()
+        asked = await request.json()
+        if "id" not in asked:
+            return web.Response(status=202)
+        done.append("answered")
+        return web.Response(text=result_for(asked), content_type="application/json")
+
+    async with wire_to(handler) as wire:
+        await wire.notify("notifications/initialized", None, CallOptions(headers=HANDSHAKE))
+        with anyio.fail_after(1):
+            await wire.send_raw_request("tools/list", None, CallOptions(headers=HANDSHAKE))
+    assert done == (["opened", "answered"] if kind == "slow to open" else ["answered"])
+
+
 async def test_a_cancelled_call_is_cancelled_upstream_as_its_era_has_it() -> None:
     told: list[Any] = []
     begun, gone = anyio.Event(), anyio.Event()

@@ -4,7 +4,7 @@ The SDK's client carries a message through three queues and as many tasks; with 
 half of what a call through the gateway took.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +39,9 @@ RESUMPTIONS_MAX = 2
 RESUME_AFTER_MS = 1000
 """Where the server does not say."""
 GOODBYE_S = 1.0
+LISTEN_WAIT_S = 0.3
+"""How long the first request waits for the stream on which changes are told; ahead of it they are lost. Some
+servers open it with the first event only."""
 
 _ACCEPTED, _BAD_REQUEST, _NOT_FOUND, _REDIRECT = 202, 400, 404, 300
 _MESSAGE: Final = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
@@ -121,7 +124,10 @@ class HttpWire:
         with suppress(UpstreamError):
             await self._post(message, (opts or {}).get("headers"))
         if method == "notifications/initialized" and self._is_open:
-            self._start(self._listen)
+            heard = anyio.Event()
+            self._start(partial(self._listen, heard.set))
+            with anyio.move_on_after(LISTEN_WAIT_S):
+                await heard.wait()
 
     async def leave(self) -> None:
         """Tells the server that the session is over, if there is one."""
@@ -273,8 +279,11 @@ class HttpWire:
             with suppress(UpstreamError):
                 await self._post(reply)
 
-    async def _listen(self) -> None:
-        """Hears what a handshake server says outside of any request, as far as it says anything there."""
+    async def _listen(self, settled: Callable[[], None]) -> None:
+        """Hears what a handshake server says outside of any request, as far as it says anything there.
+
+        `settled` is called once it is heard, or will not be.
+        """
         place = _Place()
         tries = 0
         while tries < RESUMPTIONS_MAX:
@@ -283,11 +292,13 @@ class HttpWire:
                 headers["last-event-id"] = place.last_id
             try:
                 async with self._endpoint.request("GET", headers=headers) as response:
+                    settled()
                     if response.status >= _REDIRECT or response.content_type != "text/event-stream":
                         return
                     await self._read(response, place, None)
                     tries = 0
             except UpstreamUnavailable:
+                settled()
                 tries += 1
             await anyio.sleep(place.retry_ms / 1000)
 
