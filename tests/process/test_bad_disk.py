@@ -91,6 +91,38 @@ async def test_a_full_disk_refuses_captures_until_there_is_room_and_keeps_what_i
         assert [key for key, _ in rows(home)] == [f"k{number}" for number in range(20)]
 
 
+def test_what_a_full_disk_stops_is_told_in_lines_and_not_in_tracebacks(tmp_path: Path) -> None:
+    def komorebi(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(home),
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.returncode, done.stderr
+
+    text = tmp_path / "text"
+    # Words of which each is there once, so that the index needs more room than the text.
+    text.write_text(" ".join(f"{number * 7_919:x}" for number in range(50_000)))
+    with small_disk(tmp_path / "disk") as home:
+        said = [komorebi("capture", "--file", str(text), "--title", str(number)) for number in range(8)]
+        assert (said[0][0], said[-1][0]) == (0, 1)
+        assert said[-1][1].endswith("komorebi-mcp: The disk is full. Free some space and try again.\n")
+        assert not [error for _, error in said if "Traceback" in error]
+        target = home / "out.jsonl"
+        status, error = komorebi("export", str(target))
+        assert (status, error.count("\n")) == (1, 1), error
+        assert f"{target} cannot be written: No space left on device." in error
+        assert not [*home.glob("*out.jsonl*")]
+        subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+        status, error = komorebi("install", "--client", "cursor", "--file", str(home / "mcp.json"))
+        assert (status, error.count("\n")) == (1, 1), error
+        assert "cannot be written: Read-only file system" in error
+
+
 def without_rights(*arguments: str) -> list[str]:
     """The command as somebody whom the rights of files bind, which they do not bind root."""
     if os.geteuid() != 0:
@@ -118,6 +150,9 @@ async def test_a_file_that_may_not_be_written_can_be_read_and_takes_captures_onc
             assert told == (
                 "The database cannot be written. Make its file and folder writable, then try again."
             )
+            found = await anyio.run_process(without_rights("doctor"), env=environment(tmp_path), check=False)
+            assert found.returncode == 1
+            assert b"problem  The database cannot be written." in found.stdout
             listed = await server.ask(request("tools/call", name="list_captures", arguments={}))
             assert [c["snippet"] for c in listed["result"]["structuredContent"]["captures"]] == ["before"]
             await server.hang_up()

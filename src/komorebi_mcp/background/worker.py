@@ -17,6 +17,7 @@ from komorebi_mcp.domain.captures import Capture, Enrichment
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.spans import span
+from komorebi_mcp.errors import StorageUnavailable
 from komorebi_mcp.storage.store import Store
 
 _CLAIM_MAX = 64
@@ -99,8 +100,8 @@ class Worker:
             try:
                 busy = await compact()
                 failed_s, wait_s = _POLL_S, _POLL_HEARING_S if self._store.hears else _POLL_S
-            except Exception:  # noqa: BLE001 - as below.
-                _log.exception("worker.compact_failed")
+            except Exception as error:  # noqa: BLE001 - as below.
+                _tell("worker.compact_failed", error)
                 busy = False
                 failed_s = wait_s = min(failed_s * 2, _POLL_MAX_S)
             if not busy:
@@ -123,8 +124,8 @@ class Worker:
                     self._uncompacted = 0
                     await self._pause()
                     busy = await self._compact() or busy
-            except Exception:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
-                _log.exception("worker.failed")
+            except Exception as error:  # noqa: BLE001 - captures are taken in whatever becomes of their enrichment.
+                _tell("worker.failed", error)
                 busy, version = False, None
                 failed_s = wait_s = min(failed_s * 2, _POLL_MAX_S)
             if not busy:
@@ -236,3 +237,11 @@ class Worker:
             else:
                 wait = timedelta(seconds=_BACKOFF_S * 2 ** (job.attempt - 1))
                 await queue.give_back(job, retry_at=self._clock() + wait)
+
+
+def _tell(event: str, error: Exception) -> None:
+    """Logs what is being handled: a bug with its traceback, a full disk and the like in one line."""
+    if isinstance(error, StorageUnavailable):
+        _log.error(event, reason=str(error))
+    else:
+        _log.exception(event)

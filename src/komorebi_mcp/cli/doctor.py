@@ -98,10 +98,11 @@ async def _diagnose(settings: Settings) -> Diagnosis:
     try:
         async with open_app(settings, works=False) as app:
             dialect = app.store.dialect
-            async with app.store.work() as queue:
+            async with app.store.look() as queue:
                 backlog = await queue.backlog()
             semantic = await _semantic(app)
             upstreams = await _upstreams(app)
+            await app.store.check(writing=True)
     except* KomorebiError as group:
         problems += [str(error) for error in _leaves(group)]
     if semantic is not None and semantic.failure:

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -18,7 +18,7 @@ from komorebi_mcp.cli.session import run
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.services.export import Exported, count, json_lines, vault
+from komorebi_mcp.services.export import count, json_lines, vault
 from komorebi_mcp.surface.principal import LOCAL_OWNER
 
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
@@ -68,7 +68,7 @@ def export(
                 captures, files = await _write_vault(app, file, done)
             else:
                 with _written(file, to_stdout=to_stdout) as out:
-                    captures = await _write_lines(json_lines(app.store, LOCAL_OWNER), out, done)
+                    captures = await _write_lines(app, out, done)
                 files = 1
         return ExportReport(file=str(file), format=format, captures=captures, files=files)
 
@@ -109,16 +109,20 @@ def backup(
 
 def _refuse_what_is_there(path: Path, *, force: bool, empty_folder: bool = False) -> None:
     is_free = not path.exists() or (empty_folder and path.is_dir() and not any(path.iterdir()))
-    if not is_free and not (force and path.is_dir() == empty_folder):
+    if not is_free and force and path.is_dir() != empty_folder:
+        what = "folder" if path.is_dir() else "file"
+        raise InvalidInput(f"{path} is a {what}, which is not overwritten. Name another one.")
+    if not is_free and not force:
         raise InvalidInput(f"{path} is there already. Name another one, or add --force to overwrite it.")
 
 
-async def _write_lines(parts: AsyncIterator[Exported], out: BinaryIO, done: Callable[[int], None]) -> int:
+async def _write_lines(app: App, out: BinaryIO, done: Callable[[int], None]) -> int:
     captures = 0
-    async for part in parts:
-        await anyio.to_thread.run_sync(out.write, part.data)
-        captures += part.captures
-        done(captures)
+    async with aclosing(json_lines(app.store, LOCAL_OWNER)) as parts:
+        async for part in parts:
+            await anyio.to_thread.run_sync(out.write, part.data)
+            captures += part.captures
+            done(captures)
     return captures
 
 
@@ -164,7 +168,8 @@ def _written(path: Path, *, to_stdout: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         raise _cannot_be_written(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _cannot_be_written(path: Path, error: OSError) -> InvalidInput:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,7 +124,8 @@ def write(path: Path, change: Change) -> Path | None:
             f"{path} cannot be written: {error.strerror}. Check its rights, or use --print."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return kept
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import PurePosixPath
@@ -49,7 +49,7 @@ async def count(store: Store, owner: str) -> int:
         return await transaction.outward.count()
 
 
-async def json_lines(store: Store, owner: str) -> AsyncIterator[Exported]:
+async def json_lines(store: Store, owner: str) -> AsyncGenerator[Exported]:
     """All captures in the order of their arrival; memory does not grow with them.
 
     What arrives meanwhile is left out on SQLite, and on PostgreSQL may stand at the end.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CancelScope, Lock, Semaphore, to_thread
-from sqlalchemy import URL, Connection, select
+from sqlalchemy import URL, Connection, false, select, update
 from sqlalchemy.util import greenlet_spawn
 
 from komorebi_mcp.domain.captures import CaptureCreate, Enrichment, Receipt
@@ -259,14 +259,17 @@ class Store:
         source = sqlite.database_path(self._writing.engine.url)
         await to_thread.run_sync(partial(backup.copy_database, source, target, copied=copied))
 
-    async def check(self) -> None:
-        """Returns when the database answers.
+    async def check(self, *, writing: bool = False) -> None:
+        """Returns when the database answers, and can be written where that is asked; changes nothing.
 
         Raises:
-            StorageUnavailable: It does not.
+            StorageUnavailable: It does not, or cannot.
         """
-        async with self._session(write=False, owner=None, opening=_nothing) as session:
-            await session.run(lambda connection: connection.execute(select(meta.c.name).limit(1)).all())
+        # Of no row, and yet refused where no row could be written.
+        change = update(meta).where(false()).values(value="")
+        asked = change if writing else select(meta.c.name).limit(1)
+        async with self._session(write=writing, owner=None, opening=_nothing) as session:
+            await session.run(lambda connection: connection.execute(asked))
 
     @asynccontextmanager
     async def _session(
