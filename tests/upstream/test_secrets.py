@@ -75,7 +75,7 @@ def test_a_very_short_value_does_not_blank_out_ordinary_words() -> None:
 
 def test_without_the_keyring_package_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
-    with pytest.raises(ConfigError, match="pip install keyring"):
+    with pytest.raises(ConfigError, match=r"install komorebi-mcp\[keyring\]"):
         secrets().resolve("${keyring:service/me}")
 
 

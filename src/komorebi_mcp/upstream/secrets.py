@@ -96,7 +96,7 @@ def _from_keyring(target: str) -> str:
         keyring = importlib.import_module("keyring")
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"keyring:{target} needs the keyring package. Run `pip install keyring` and start again."
+            f"keyring:{target} needs an extra: install komorebi-mcp[keyring], and start again."
         ) from error
     try:
         value: str | None = keyring.get_password(service, user)
