@@ -53,8 +53,10 @@ class Following:
                 await _try(session, "resources/subscribe", {"uri": uri})
             return
         while session.is_open:
+            # Taken before what is followed is read: a change right after that must not be missed.
+            changed = self._changed
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._cancel_on_change, tasks.cancel_scope)
+                tasks.start_soon(_cancel_on, changed, tasks.cancel_scope)
                 if not await self._listen(session):
                     return
                 await anyio.sleep(AGAIN_S)
@@ -71,13 +73,14 @@ class Following:
             await anyio.sleep_forever()
         return await _try(session, "subscriptions/listen", {"notifications": {**wanted, **uris}})
 
-    async def _cancel_on_change(self, scope: anyio.CancelScope) -> None:
-        await self._changed.wait()
-        scope.cancel()
-
     def _note_change(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def _try(session: Session, method: str, params: dict[str, object]) -> bool:
