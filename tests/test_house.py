@@ -16,6 +16,7 @@ from komorebi_mcp import errors
 SOURCE = Path(komorebi_mcp.__file__).parent
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 BROUGHT_ALONG = {
+    "dotenv": "pydantic-settings",
     "huggingface_hub": "model2vec",
     "mcp_types": "mcp",
     "pydantic_core": "pydantic",
