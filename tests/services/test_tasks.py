@@ -11,7 +11,8 @@ import pytest
 from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.services import tasks as service
-from komorebi_mcp.services.tasks import Running, Tasks
+from komorebi_mcp.services.running import Running, Work
+from komorebi_mcp.services.tasks import Tasks
 from komorebi_mcp.storage.store import Store, open_store
 from support.databases import put_sqlite_file
 
@@ -73,7 +74,7 @@ async def broken(_running: Running, _answers: Answers) -> Outcome:
     raise RuntimeError("inside")
 
 
-async def started(tasks: Tasks, work: service.Work, **options: Any) -> Task:
+async def started(tasks: Tasks, work: Work, **options: Any) -> Task:
     task = await tasks.start(ME, work, **{"tell": Told(), **options})
     assert isinstance(task, Task)
     return task

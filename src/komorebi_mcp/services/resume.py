@@ -1,13 +1,12 @@
 """Resume: where the owner left off, in sentences that stand in captures letter for letter."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import anyio.to_thread
 
-from komorebi_mcp.domain.captures import CaptureFilter, EntityType, Kind
+from komorebi_mcp.domain.captures import CaptureFilter, Kind
 from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.domain.projects import Project
 from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
@@ -20,11 +19,10 @@ from komorebi_mcp.domain.resume import (
     SinceWhen,
 )
 from komorebi_mcp.errors import NotFound
+from komorebi_mcp.services.quoting import SOURCES_MAX, distinct, gist_of, line_of, notable_of, one_of_alike
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.storage.transaction import Transaction
-from komorebi_mcp.text.cuts import one_line, shorten
-from komorebi_mcp.text.notable import Sort, notable
-from komorebi_mcp.text.sentences import split_sentences
+from komorebi_mcp.text.notable import Sort
 from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens
 
 _RECENT_MAX = 300
@@ -34,9 +32,6 @@ _READ_CHARS_MAX = 300_000
 """Of the latest captures together; of the others only what enrichment found is told."""
 _PAUSE = timedelta(hours=6)
 """So long nothing is captured between two stretches of work."""
-_ITEM_CHARS_MAX = 300
-_SOURCES_MAX = 3
-_DIGITS = re.compile(r"\d+")
 
 SHORT, LEFT_OFF, DECISIONS, OPEN, ERRORS, CHANGED = (
     "In short",
@@ -47,8 +42,6 @@ SHORT, LEFT_OFF, DECISIONS, OPEN, ERRORS, CHANGED = (
     "Changed since you left",
 )
 _ITEMS_MAX = {SHORT: 3, LEFT_OFF: 5, DECISIONS: 10, OPEN: 10, ERRORS: 8, CHANGED: 20}
-_PROSE = frozenset({Kind.NOTE, Kind.DECISION, Kind.ERROR, Kind.LINK})
-"""Kinds whose questions are questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +139,7 @@ async def _brief(transaction: Transaction, project: str) -> Sequence[ResumeItem]
     tops = frontier(shape.size, stale=stale, there=shape.places)
     nodes = await transaction.pyramid.nodes(shape.project_id, tops[:1])
     return [
-        ResumeItem(text=_line(sentence.text), sources=sentence.sources[:_SOURCES_MAX])
+        ResumeItem(text=line_of(sentence.text), sources=sentence.sources[:SOURCES_MAX])
         for node in nodes.values()
         for sentence in node.sentences[: _ITEMS_MAX[SHORT]]
     ]
@@ -203,87 +196,28 @@ def _drafts(material: _Material) -> list[_Draft]:
     left = _READ_CHARS_MAX
     for each in material.recent:
         left -= len(each.content)
-        for sort, text in _notable(each, read=left >= 0):
-            found[sort].append(ResumeItem(text=_line(text), sources=(each.id,)))
+        for sort, text in notable_of(each, read=left >= 0):
+            found[sort].append(ResumeItem(text=line_of(text), sources=(each.id,)))
     told = {
         SHORT: material.brief,
-        LEFT_OFF: [_gist(each) for each in material.before],
+        LEFT_OFF: [gist_of(each) for each in material.before],
         DECISIONS: found[Sort.DECISION],
         OPEN: found[Sort.OPEN],
-        ERRORS: _one_of_alike(_distinct(found[Sort.ERROR])),
-        CHANGED: [_gist(each) for each in material.changed],
+        ERRORS: one_of_alike(distinct(found[Sort.ERROR])),
+        CHANGED: [gist_of(each) for each in material.changed],
     }
     return [
-        _Draft(heading, _distinct(items)[: _ITEMS_MAX[heading]])
+        _Draft(heading, distinct(items)[: _ITEMS_MAX[heading]])
         for heading, items in told.items()
         if items or heading != SHORT
     ]
-
-
-def _notable(capture: Glimpse, *, read: bool) -> Iterable[tuple[Sort, str]]:
-    """At most one decision or error of a capture kept as such, and of a log its first and last error."""
-    found = list(notable(capture.content)) if read and not capture.named else []
-    if capture.named:
-        sorts = {EntityType.DECISION: Sort.DECISION, EntityType.ERROR: Sort.ERROR}
-        found = [(sorts[type_], text) for type_, text in capture.named]
-    decisions = [text for sort, text in found if sort is Sort.DECISION and capture.kind in _PROSE]
-    errors = [text for sort, text in found if sort is Sort.ERROR]
-    if capture.kind is Kind.DECISION:
-        yield Sort.DECISION, _gist(capture).text
-    else:
-        yield from ((Sort.DECISION, text) for text in decisions)
-    if capture.kind in _PROSE:
-        yield from ((sort, text) for sort, text in found if sort is Sort.OPEN)
-    if capture.kind is Kind.ERROR:
-        yield Sort.ERROR, errors[0] if errors else _gist(capture).text
-    elif errors:
-        yield from ((Sort.ERROR, text) for text in dict.fromkeys((errors[0], errors[-1])))
-
-
-def _gist(capture: Glimpse) -> ResumeItem:
-    """How the capture begins: its first sentences, of code and logs the first line."""
-    beginning = capture.content[: 4 * _ITEM_CHARS_MAX]
-    spans = split_sentences(beginning)
-    if not spans:
-        return ResumeItem(text=_line(beginning) or capture.title, sources=(capture.id,))
-    start, end = spans[0]
-    if capture.kind not in _PROSE:
-        start, end = beginning.rfind("\n", 0, start) + 1, (beginning.find("\n", start) + 1) or len(beginning)
-    for _, behind in spans[1:] if capture.kind in _PROSE else ():
-        if behind - start > _ITEM_CHARS_MAX:
-            break
-        end = behind
-    return ResumeItem(text=_line(beginning[start:end]), sources=(capture.id,))
-
-
-def _line(text: str) -> str:
-    return shorten(one_line(text), _ITEM_CHARS_MAX)
-
-
-def _distinct(items: Iterable[ResumeItem]) -> list[ResumeItem]:
-    """Each text once, with those who say it."""
-    kept: dict[str, ResumeItem] = {}
-    for item in items:
-        key = item.text.casefold()
-        before = kept.get(key, item)
-        sources = tuple(dict.fromkeys((*before.sources, *item.sources)))[:_SOURCES_MAX]
-        kept[key] = ResumeItem(text=before.text, sources=sources)
-    return list(kept.values())
-
-
-def _one_of_alike(errors: Iterable[ResumeItem]) -> list[ResumeItem]:
-    """Of errors that differ in figures alone the first: it cannot cite the others, whose figures differ."""
-    kept: dict[str, ResumeItem] = {}
-    for error in errors:
-        kept.setdefault(_DIGITS.sub("0", error.text.casefold()), error)
-    return list(kept.values())
 
 
 def _rendered(material: _Material, drafts: Sequence[_Draft]) -> str:
     project = material.project
     lines = [f"# {project.name if project else 'Everything'}"]
     if project is not None and project.goal:
-        lines.append(f"Goal: {_line(project.goal)}")
+        lines.append(f"Goal: {line_of(project.goal)}")
     lines.append(_since_line(material))
     numbers: dict[str, int] = {}
     for draft in drafts:

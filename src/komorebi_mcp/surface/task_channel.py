@@ -15,7 +15,7 @@ from mcp_types import RequestId
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from komorebi_mcp.domain.tasks import Task
-from komorebi_mcp.services.tasks import Running
+from komorebi_mcp.services.running import Running
 from komorebi_mcp.surface.sdk import connection_of, outbound_of
 from komorebi_mcp.surface.task_shapes import modern_detailed_task, related
 

@@ -17,7 +17,8 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
-from komorebi_mcp.services.tasks import TTL_MS_DEFAULT, Running, Tasks
+from komorebi_mcp.services.running import Running
+from komorebi_mcp.services.tasks import TTL_MS_DEFAULT, Tasks
 from komorebi_mcp.surface.principal import owner_of, principal_of
 from komorebi_mcp.surface.replies import boundary
 from komorebi_mcp.surface.scopes import needed, refusal

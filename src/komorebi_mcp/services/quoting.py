@@ -1,0 +1,76 @@
+"""Quoting: what a resume says of single captures, in their own words."""
+
+import re
+from collections.abc import Iterable
+
+from komorebi_mcp.domain.captures import EntityType, Kind
+from komorebi_mcp.domain.resume import Glimpse, ResumeItem
+from komorebi_mcp.text.cuts import one_line, shorten
+from komorebi_mcp.text.notable import Sort, notable
+from komorebi_mcp.text.sentences import split_sentences
+
+SOURCES_MAX = 3
+"""Of one item."""
+_ITEM_CHARS_MAX = 300
+_DIGITS = re.compile(r"\d+")
+_PROSE = frozenset({Kind.NOTE, Kind.DECISION, Kind.ERROR, Kind.LINK})
+"""Kinds whose questions are questions."""
+
+
+def notable_of(capture: Glimpse, *, read: bool) -> Iterable[tuple[Sort, str]]:
+    """At most one decision or error of a capture kept as such, and of a log its first and last error."""
+    found = list(notable(capture.content)) if read and not capture.named else []
+    if capture.named:
+        sorts = {EntityType.DECISION: Sort.DECISION, EntityType.ERROR: Sort.ERROR}
+        found = [(sorts[type_], text) for type_, text in capture.named]
+    decisions = [text for sort, text in found if sort is Sort.DECISION and capture.kind in _PROSE]
+    errors = [text for sort, text in found if sort is Sort.ERROR]
+    if capture.kind is Kind.DECISION:
+        yield Sort.DECISION, gist_of(capture).text
+    else:
+        yield from ((Sort.DECISION, text) for text in decisions)
+    if capture.kind in _PROSE:
+        yield from ((sort, text) for sort, text in found if sort is Sort.OPEN)
+    if capture.kind is Kind.ERROR:
+        yield Sort.ERROR, errors[0] if errors else gist_of(capture).text
+    elif errors:
+        yield from ((Sort.ERROR, text) for text in dict.fromkeys((errors[0], errors[-1])))
+
+
+def gist_of(capture: Glimpse) -> ResumeItem:
+    """How the capture begins: its first sentences, of code and logs the first line."""
+    beginning = capture.content[: 4 * _ITEM_CHARS_MAX]
+    spans = split_sentences(beginning)
+    if not spans:
+        return ResumeItem(text=line_of(beginning) or capture.title, sources=(capture.id,))
+    start, end = spans[0]
+    if capture.kind not in _PROSE:
+        start, end = beginning.rfind("\n", 0, start) + 1, (beginning.find("\n", start) + 1) or len(beginning)
+    for _, behind in spans[1:] if capture.kind in _PROSE else ():
+        if behind - start > _ITEM_CHARS_MAX:
+            break
+        end = behind
+    return ResumeItem(text=line_of(beginning[start:end]), sources=(capture.id,))
+
+
+def line_of(text: str) -> str:
+    return shorten(one_line(text), _ITEM_CHARS_MAX)
+
+
+def distinct(items: Iterable[ResumeItem]) -> list[ResumeItem]:
+    """Each text once, with those who say it."""
+    kept: dict[str, ResumeItem] = {}
+    for item in items:
+        key = item.text.casefold()
+        before = kept.get(key, item)
+        sources = tuple(dict.fromkeys((*before.sources, *item.sources)))[:SOURCES_MAX]
+        kept[key] = ResumeItem(text=before.text, sources=sources)
+    return list(kept.values())
+
+
+def one_of_alike(errors: Iterable[ResumeItem]) -> list[ResumeItem]:
+    """Of errors that differ in figures alone the first: it cannot cite the others, whose figures differ."""
+    kept: dict[str, ResumeItem] = {}
+    for error in errors:
+        kept.setdefault(_DIGITS.sub("0", error.text.casefold()), error)
+    return list(kept.values())
