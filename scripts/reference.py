@@ -29,17 +29,17 @@ REFERENCE = ROOT / "docs" / "reference"
 DECISIONS = ROOT / "docs" / "decisions"
 _MADE = "<!-- Made by scripts/reference.py; change what it is made from, and run it. -->"
 _TOOLS = """\
-What an MCP client sees in `tools/list`. Arguments go by name; one that a tool does not know is refused by
-name, never ignored. Where several ids are given and some are not there, the result names those under
-`missing`. Tools of upstreams stand beside these as `UPSTREAM__TOOL`."""
+What an MCP client sees in `tools/list`. Arguments are passed by name, and an unknown one is refused, never
+ignored. If several ids are given and some do not exist, the result lists those under `missing`. Tools of
+upstreams appear beside these as `UPSTREAM__TOOL`."""
 _SETTINGS = """\
-Environment variables, or lines `NAME=value` in the file `komorebi.env` in the home. A variable beats the
-file; one that is empty counts as unset. `komorebi-mcp doctor` shows what is in force, and names what is set
-and is no setting."""
+Environment variables, or lines `NAME=value` in the file `komorebi.env` in the home. Variables win over the
+file; an empty one counts as unset. `komorebi-mcp doctor` shows the settings in force, and names variables
+that are set but are no setting."""
 _CLI = """\
-Without arguments `komorebi-mcp` is the stdio server when a client has started it, and shows its help in a
-terminal. Errors are one line on stderr; the status is 1 when something could not be done and 2 when the
-command was wrong. `komorebi-mcp COMMAND --help` tells the same as this page."""
+Without arguments `komorebi-mcp` is the stdio server if a client has started it, and shows its help in a
+terminal. An error is one line on stderr; the exit status is 1 if something could not be done and 2 if the
+command line was wrong. `komorebi-mcp COMMAND --help` shows the same as this page."""
 
 _DECISIONS = """\
 Choices that somebody will ask about, each on a short page: what it was about, what was decided, and what
