@@ -37,7 +37,7 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
         result = await request(params, caller)
         if result.get("resultType") != "input_required":
             return result
-        questions = result.get("inputRequests") or {}
+        questions = _questions_in(result)
         if not all(
             caller.declares(question["method"], question.get("params")) for question in questions.values()
         ):
@@ -51,7 +51,26 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
         params.pop("requestState", None)
         if "requestState" in result:
             params["requestState"] = result["requestState"]
-    raise UpstreamUnavailable(f"It still asks for input after {ROUNDS_MAX} rounds.")
+    raise UpstreamUnavailable(
+        f"The upstream still asks for input after {ROUNDS_MAX} rounds. Call the tool with all it needs."
+    )
+
+
+def _questions_in(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    questions = result.get("inputRequests") or {}
+    if not isinstance(questions, Mapping) or not all(map(_is_question, questions.values())):
+        raise UpstreamUnavailable(
+            "The upstream asked for input in a form that is not valid. Tell whoever maintains that server."
+        )
+    return questions
+
+
+def _is_question(given: Any) -> bool:
+    match given:
+        case {"method": str(), **rest}:
+            return isinstance(rest.get("params", {}), Mapping | None)
+        case _:
+            return False
 
 
 async def _ask(caller: Caller, question: Mapping[str, Any]) -> dict[str, Any]:
