@@ -278,6 +278,14 @@ def test_capture_wants_either_a_text_or_a_file(komorebi: Komorebi, arguments: tu
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
 
 
+def test_a_file_is_captured_whatever_its_name(komorebi: Komorebi, tmp_path: Path) -> None:
+    file = tmp_path / "log\udcff of\nMay.txt"
+    file.write_text("It rained.")
+    captured_id = capture(komorebi, "--file", str(file))
+    (row,) = komorebi("list", "--json").json["captures"]
+    assert (row["id"], row["title"]) == (captured_id, "log\ufffd of\ufffdMay.txt")
+
+
 @pytest.mark.parametrize("command", [("capture", "--file"), ("import",)], ids=" ".join)
 def test_a_file_that_is_not_there_is_one_line_and_status_one(
     komorebi: Komorebi, command: tuple[str, ...], tmp_path: Path

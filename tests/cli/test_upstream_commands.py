@@ -126,6 +126,16 @@ def test_a_broken_file_is_told_of_by_its_line_and_left_alone(upstream: Komorebi,
     assert (tmp_path / "upstreams.json").read_text() == '{\n"mcpServers": {,}}'
 
 
+def test_bytes_that_are_not_utf_8_are_refused_in_a_line_and_leave_nothing(
+    upstream: Komorebi, tmp_path: Path
+) -> None:
+    for arguments in (("name\udcff", "--", "command"), ("name", "--", "command", "\udcff")):
+        ended = upstream("add", *arguments)
+        assert (ended.status, ended.err.count("\n")) == (1, 1)
+        assert "not UTF-8" in ended.err
+    assert not [*tmp_path.glob("*upstreams*")]
+
+
 def test_a_change_is_shown_and_accepted(upstream: Komorebi, tmp_path: Path) -> None:
     entry = told(tmp_path, READ)
     (tmp_path / "upstreams.json").write_text(json.dumps({"mcpServers": {"files": entry}}))

@@ -105,3 +105,8 @@ def test_nothing_else_ever_changes(
     after["mcpServers"].pop("komorebi")
     servers.pop("komorebi", None)
     assert after == whole
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="not UTF-8"):
+        merged(tmp_path / "mcp.json", Client.CURSOR, "name\udcff", {"command": "x"})

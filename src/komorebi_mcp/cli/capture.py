@@ -58,8 +58,8 @@ def capture(
     if (text is None) == (file is None):
         raise typer.BadParameter("Give a text, - to read stdin, or --file.")
     if file is not None:
-        source = source or str(file)[:SOURCE_CHARS_MAX]
-        title = title or file.name[:TITLE_CHARS_MAX] or None
+        source = source or _printable(str(file))[:SOURCE_CHARS_MAX]
+        title = title or _printable(file.name)[:TITLE_CHARS_MAX] or None
     checked = arguments(
         CAPTURE,
         content="-" if text is None else text,
@@ -96,6 +96,11 @@ def capture(
     except KeyboardInterrupt:
         _tell_interrupted(progress, key)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _printable(name: str) -> str:
+    """A file's name, which may hold line breaks and bytes that are not UTF-8, as a text for people."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in name)
 
 
 def _tell(progress: Progress, *, as_json_wanted: bool) -> None:

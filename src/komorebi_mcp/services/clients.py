@@ -76,7 +76,7 @@ def merged(path: Path, client: Client, name: str, entry: Mapping[str, Any]) -> C
     Variables that somebody gave the server's entry stay.
 
     Raises:
-        InvalidInput: The file cannot be read or is not what the client takes.
+        InvalidInput: The file cannot be read or is not what the client takes, or the entry is not UTF-8.
     """
     try:
         before = path.read_bytes() if path.exists() else None
@@ -98,7 +98,13 @@ def merged(path: Path, client: Client, name: str, entry: Mapping[str, Any]) -> C
     if before is not None and known == entry:
         return Change(before, before)
     servers[name] = entry
-    return Change(before, (json.dumps(whole, ensure_ascii=False, indent=2) + "\n").encode())
+    try:
+        after = (json.dumps(whole, ensure_ascii=False, indent=2) + "\n").encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            "The server's name, path or home holds bytes that are not UTF-8. Choose others."
+        ) from None
+    return Change(before, after)
 
 
 def write(path: Path, change: Change) -> Path | None:

@@ -21,7 +21,7 @@ def add_entry(path: Path, name: str, entry: Mapping[str, Any], *, replace: bool 
     """Writes the entry into the file, which is made where there is none.
 
     Raises:
-        InvalidInput: There is one of that name already, or a secret is written out in it.
+        InvalidInput: There is one of that name already, or it holds a secret or what is not UTF-8.
         ConfigError: The file cannot be read or written, or is not of its shape.
     """
     if reason := next(_written_out(entry), None):
@@ -75,18 +75,28 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     """Puts the new file in the place of the old one in one step, so that no reader sees half of it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A link is followed, so that what it points to is what changes.
-        target = path.resolve()
+        data = (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
+    except UnicodeEncodeError:
+        # As an argument of the command line has bytes that are not UTF-8.
+        raise InvalidInput(
+            "The entry holds bytes that are not UTF-8. Leave them out; nothing was changed."
+        ) from None
+    # A link is followed, so that what it points to is what changes.
+    target = path.resolve()
+    partial: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            file.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-        Path(file.name).chmod(mode)
-        Path(file.name).replace(target)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            partial = Path(file.name)
+            file.write(data)
+        partial.chmod(mode)
+        partial.replace(target)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}. Nothing was changed.") from None
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
 def _written_out(entry: Mapping[str, Any]) -> Iterator[str]:
