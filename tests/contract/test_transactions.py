@@ -1,8 +1,10 @@
 """Owners apart, changes whole, processes side by side."""
 
+import threading
+
 import anyio
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
 
 from komorebi_mcp.domain.captures import (
     CaptureCreate,
@@ -117,6 +119,35 @@ async def test_an_exception_leaves_nothing_of_the_change(store_url: str) -> None
         assert await _count(store) == 0
         async with store.read(MINE) as transaction:
             assert (await transaction.projects.page()).items == ()
+
+
+ENDLESS = text(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000000) "
+    "SELECT count(*) FROM n"
+)
+
+
+async def test_a_cancellation_ends_the_statement_of_a_reader(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        begun = threading.Event()
+
+        def read(connection: Connection) -> None:
+            begun.set()
+            connection.execute(ENDLESS)
+
+        async def read_on() -> None:
+            async with store.look() as queue:
+                await queue._session.run(read)
+
+        with anyio.fail_after(5):
+            # As many as there are connections to read with, so that none is lost by it.
+            for _ in range(12):
+                begun.clear()
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read_on)
+                    assert await anyio.to_thread.run_sync(begun.wait, 5)
+                    tasks.cancel_scope.cancel()
+            assert await _count(store) == 0
 
 
 async def test_a_cancellation_leaves_nothing_of_the_change_and_the_store_usable(store_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -85,16 +86,28 @@ async def test_fifty_megabytes_from_a_pipe_need_little_memory_and_read_back(tmp_
     assert at == lines_of(LOG_MIB)
 
 
+@pytest.mark.parametrize("by", ["kill", "interrupt"])
 @pytest.mark.parametrize("keyed", [True, False], ids=["with keys", "without keys"])
-def test_an_import_that_is_killed_and_run_again_stores_each_row_once(tmp_path: Path, keyed: bool) -> None:
+def test_an_import_that_is_cut_off_and_run_again_stores_each_row_once(
+    tmp_path: Path, keyed: bool, by: str
+) -> None:
     rows = [{"content": f"row {n}"} | ({"key": f"k{n}"} if keyed else {}) for n in range(20_000)]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     command = [*COMMAND, "import", str(file), "--json"]
-    with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE) as cut_off:
+    with subprocess.Popen(
+        command, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as cut_off:
         while not rows_in(tmp_path):
             assert cut_off.poll() is None
-        cut_off.kill()
+        if by == "kill":
+            cut_off.kill()
+        else:
+            cut_off.send_signal(signal.SIGINT)
+            assert cut_off.wait(RUN_S) == 130
+            assert cut_off.stderr is not None
+            told = f"Interrupted; {rows_in(tmp_path):,} rows stored. Run it again to go on."
+            assert told in cut_off.stderr.read().decode()
     stored = rows_in(tmp_path)
     assert 0 < stored < len(rows)
     again = subprocess.run(command, env=environment(tmp_path), capture_output=True, timeout=RUN_S, check=True)
@@ -123,7 +136,7 @@ def test_a_pipe_that_is_cut_off_keeps_what_was_told_and_goes_on_under_its_key(
         if by == "kill":
             cut_off.kill()
         else:
-            cut_off.send_signal(2)
+            cut_off.send_signal(signal.SIGINT)
             assert cut_off.wait(RUN_S) == 130
             assert b"Interrupted; the first" in cut_off.stderr.read()
     again = subprocess.run(

@@ -101,3 +101,23 @@ async def test_a_cancelled_capture_is_kept_whole_or_not_at_all(tmp_path: Path, m
         async with app.store.read("local") as transaction:
             kept = await transaction.captures.get([receipt["id"] for receipt in again])
         assert [capture.content for capture in kept] == [f"{n} {content}" for n in range(6)]
+
+
+async def test_searches_that_are_cancelled_cost_nobody_else_their_answer(tmp_path: Path, mode: str) -> None:
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, mode=mode, cache=None) as client,
+    ):
+        texts = [f"In round {n} the pump at station {n % 97} lost pressure." for n in range(400)]
+        async with app.store.write("local") as transaction:
+            await transaction.captures.add_all([CaptureCreate(content=text, project="P") for text in texts])
+        # More than there are connections to read with.
+        async with anyio.create_task_group() as tasks:
+            for n in range(12):
+                query = {"query": f"pump pressure station {n}", "project": "P"}
+                tasks.start_soon(client.call_tool, "search_captures", query)
+            await until_under_way(client)
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            assert (await call(client, "search_captures", query="pump at station 96"))["hits"]

@@ -1,13 +1,14 @@
 """One transaction on one connection.
 
 A repository method is one plain function over a SQLAlchemy connection. SQLAlchemy's asyncio layer carries it
-out, or a worker thread where it only reads SQLite. It is shielded: cancellation takes effect when it has
-ended, so no statement is left half-way.
+out, or a worker thread where it only reads SQLite. Cancellation takes effect when it has ended, so no
+statement is left half-way. One that only reads is brought to its end by interrupting the database.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -15,6 +16,9 @@ from sqlalchemy import Connection, Engine
 
 from komorebi_mcp.errors import InvalidInput, StorageError
 from komorebi_mcp.storage.failures import storage_errors
+
+_INTERRUPT_S: Final = 0.05
+"""How often to interrupt: between two statements there is nothing to be interrupted."""
 
 T = TypeVar("T")
 
@@ -30,6 +34,8 @@ class Way(NamedTuple):
 
     engine: Engine
     carry_out: CarryOut
+    interrupt: Callable[[Connection], Awaitable[None]] | None = None
+    """Ends the statement under way, if any; None where statements go on to their end, as of writers."""
 
 
 class Session:
@@ -38,7 +44,7 @@ class Session:
     def __init__(
         self, way: Way, *, options: Mapping[str, Any], opening: Callable[[Connection], None]
     ) -> None:
-        self._engine, self._carry_out = way
+        self._engine, self._carry_out, self._interrupt = way
         self._options = options
         self._opening = opening
         self._connection: Connection | None = None
@@ -48,8 +54,8 @@ class Session:
         """What `work` returns; it may only use the connection it is given."""
         await checkpoint_if_cancelled()
         try:
-            with storage_errors(), CancelScope(shield=True):
-                found = await self._carry_out(partial(self._step, work))
+            with storage_errors():
+                found = await self._to_its_end(self._carry_out(partial(self._step, work)))
         except InvalidInput:
             # A refusal, made before anything was written.
             raise
@@ -57,6 +63,21 @@ class Session:
             self._failed = True
             raise
         return found
+
+    async def _to_its_end(self, work: Awaitable[T]) -> T:
+        """What the work returns; a cancellation is raised when it has ended, which a reader's does soon."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            with CancelScope(shield=True):
+                while not task.done():
+                    if self._interrupt is not None and self._connection is not None:
+                        await self._interrupt(self._connection)
+                    await asyncio.wait([task], timeout=None if self._interrupt is None else _INTERRUPT_S)
+            # Whatever came of it, nobody wants to know any more.
+            task.exception()
+            raise
 
     async def end(self, *, commit: bool) -> None:
         """Commits or rolls back, and gives the connection back.

@@ -198,6 +198,12 @@ def in_a_thread() -> CarryOut:
     return partial(to_thread.run_sync, limiter=CapacityLimiter(READERS_MAX))
 
 
+async def interrupt(connection: Connection) -> None:
+    """Ends the statement under way in a worker thread, if any."""
+    if (driver := driver_of(connection)) is not None:
+        driver.interrupt()
+
+
 def _set_up(engine: Engine) -> None:
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)

@@ -320,7 +320,7 @@ async def _sqlite(address: URL, key: bytes, clock: Clock, announce: Announce) ->
     try:
         yield Store(
             # A search makes dozens of statements, and crossing to aiosqlite's thread for each costs more.
-            reading=Way(readers, sqlite.in_a_thread()),
+            reading=Way(readers, sqlite.in_a_thread(), sqlite.interrupt),
             writing=Way(writer.sync_engine, greenlet_spawn),
             key=key,
             clock=clock,
@@ -339,10 +339,13 @@ async def _sqlite(address: URL, key: bytes, clock: Clock, announce: Announce) ->
 @asynccontextmanager
 async def _postgres(address: URL, key: bytes, clock: Clock, announce: Announce) -> AsyncIterator[Store]:
     engine = postgres.make_async_engine(address)
-    way = Way(engine.sync_engine, greenlet_spawn)
+    writing = Way(engine.sync_engine, greenlet_spawn)
+    reading = writing._replace(interrupt=postgres.interrupt)
     try:
         notices = Notices(engine)
-        yield Store(reading=way, writing=way, key=key, clock=clock, announce=announce, notices=notices)
+        yield Store(
+            reading=reading, writing=writing, key=key, clock=clock, announce=announce, notices=notices
+        )
     finally:
         with CancelScope(shield=True):
             await engine.dispose()
