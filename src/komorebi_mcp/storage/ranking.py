@@ -8,6 +8,7 @@ Zaragoza, 2009). Nothing here knows a database: both give the same order for the
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import nlargest
 from math import exp, log1p
 from types import MappingProxyType
 from typing import NamedTuple
@@ -126,6 +127,12 @@ def rank(
     """
     scored = sorted(_scored(wanted, heads, around, close), reverse=True) if heads else []
     return _folded(scored, {head.seq: head.signature for head in heads})
+
+
+def by_own_words(wanted: Wanted, heads: Iterable[Reading], limit: int) -> list[int]:
+    """The `limit` of them that fit best as far as their own words tell, by arrival number."""
+    own = (Match(_words(wanted, head, {}), head.seq) for head in heads)
+    return [match.seq for match in nlargest(limit, own)]
 
 
 def _scored(

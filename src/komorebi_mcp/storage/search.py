@@ -22,7 +22,7 @@ from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
 from komorebi_mcp.storage.owned import Rows, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
-from komorebi_mcp.storage.ranking import REACH, Beside, Reading, rank, same_session
+from komorebi_mcp.storage.ranking import REACH, Beside, Reading, by_own_words, rank, same_session
 from komorebi_mcp.storage.tables import captures, projects
 from komorebi_mcp.storage.wording import Sought, forms, in_query, look_up, spellings, weigh
 from komorebi_mcp.text.snippets import mark
@@ -139,7 +139,7 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     head = _promising(found)
     meant = _meant(rows, asked)
     heads = _heads(rows, asked, waiting, head, meant)
-    near = _near(asked, [*head, *(Match(0.0, seq) for seq in meant)], indexed).difference(heads)
+    near = _near(asked, heads, indexed).difference(heads)
     around: dict[int, Reading | Beside] = {**heads, **readings.beside(rows, asked.wanted, near)}
     ranked = rank(asked.wanted, list(heads.values()), around, _closeness(rows, asked, heads))
     rest = [match for match in ranked.matches if place.before is None or match < place.before]
@@ -228,11 +228,12 @@ def _heads(
     }
 
 
-def _near(asked: _Asked, head: Sequence[Match], indexed: Matches) -> set[int]:
+def _near(asked: _Asked, heads: Mapping[int, Reading], indexed: Matches) -> set[int]:
     """The captures beside the best matches that may lend these their words."""
     plain = _is_plain(asked.query, asked.where)
-    beside = head if plain else head[:_BESIDE_MAX]
-    near = {match.seq + step for match in beside for step in range(-REACH, REACH + 1)}
+    # Not by the database's scores, which are not the same everywhere.
+    beside = heads if plain else by_own_words(asked.wanted, heads.values(), _BESIDE_MAX)
+    near = {seq + step for seq in beside for step in range(-REACH, REACH + 1)}
     if plain:
         # What holds none of the terms lends none, and all that holds one is here.
         near.intersection_update(match.seq for match in indexed.found)

@@ -4,7 +4,6 @@ PostgreSQL has no BM25. Its `ts_rank` of one term stands for the term's frequenc
 for one occurrence and grows towards the weight with more.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
@@ -45,6 +44,8 @@ _WEIGHTS = cast([0.0, 0.0, META_WEIGHT, 1.0], ARRAY(REAL))
 
 def frequencies(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, int]:
     """How many of the owner's captures hold each term; of frequent ones as the newest captures let expect."""
+    if not terms:
+        return {}
     counts = []
     for place, term in enumerate(terms):
         holding = rows.select(capture_index.c.seq, of=capture_index).where(_holds(quoted(term)))
@@ -71,13 +72,13 @@ def _expected(rows: Rows, terms: Sequence[str], stored: int) -> dict[str, int]:
 
 
 def known(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, int]:
-    """The terms that captures hold, each with how many of the newest captures hold it."""
-    del stored
+    """The terms that the newest captures to hold any of them hold, each with how many captures hold it."""
     holding = rows.select(capture_index.c.terms, of=capture_index).where(
         _holds(" | ".join(quoted(term) for term in terms))
     )
     newest = rows.run(holding.order_by(capture_index.c.seq.desc()).limit(_KNOWN_IN)).scalars()
-    return dict(Counter(term for text in newest for term in set(text.split(" ")).intersection(terms)))
+    held = {term for text in newest for term in set(text.split(" ")).intersection(terms)}
+    return frequencies(rows, sorted(held), stored=stored)
 
 
 def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int) -> Matches:
