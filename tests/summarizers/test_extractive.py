@@ -119,6 +119,50 @@ def test_a_record_beside_an_answer_is_no_part_of_it() -> None:
     assert {each for sentence in draft.sentences for each in sentence.sources} == {"capture-0", "capture-2"}
 
 
+def test_a_short_note_that_holds_the_word_asked_for_is_found() -> None:
+    notes = [
+        passage("idea: garden lights", 0),
+        passage("Somebody has to water the garden every morning.", 1),
+        passage("why is the wifi slow", 2),
+        passage("The lights by the door are twelve metres long.", 3),
+    ]
+    wifi = summarize(notes, max_tokens=100, query="wifi")
+    assert told(wifi) == "why is the wifi slow"
+    lights = summarize(notes, max_tokens=100, query="Where are the lights?")
+    assert [one.sources[0] for one in lights.sentences] == ["capture-0", "capture-3"]
+
+
+def test_a_query_finds_other_forms_of_its_words() -> None:
+    notes = [*passages(small_talk(20)), passage("On Tuesday Mara bought daffodil bulbs at the market.", 50)]
+    assert "daffodil" in told(summarize(notes, max_tokens=60, query="What did we buy?"))
+
+
+def test_a_query_for_nothing_but_a_person_is_told_what_that_person_said() -> None:
+    notes = [
+        passage("The door of the shed needs a second hinge.", 0, source="Rosa Lind"),
+        passage("Paint comes before the hinge, in my view.", 1, source="Ken Abe"),
+        passage("The roof can wait until the spring comes.", 2, source="Rosa Lind"),
+    ]
+    draft = summarize(notes, max_tokens=100, query="Why did Rosa Lind disagree?")
+    assert [one.sources[0] for one in draft.sentences] == ["capture-0", "capture-2"]
+
+
+def test_a_part_of_a_name_is_enough_to_ask_what_somebody_said() -> None:
+    notes = [
+        passage("The door of the shed needs a second hinge on top.", 0, source="Rosa Lind", title="talk"),
+        passage("The door of the shed needs paint above all.", 1, source="Ken Abe", title="talk"),
+    ]
+    draft = summarize(notes, max_tokens=14, query="What did Abe say about the door of the shed?")
+    assert [one.sources[0] for one in draft.sentences] == ["capture-1"]
+
+
+def test_lines_of_a_log_do_not_push_an_answer_aside() -> None:
+    logged = "\n".join(f"12:0{n} WARNING charge retry {n} of 5 for inv_{n}{n}" for n in range(5))
+    answer = "The charge is tried again since the retry list holds 402 by mistake."
+    notes = [passage(logged, 0, kind=Kind.LOG), *passages(small_talk(20)), passage(answer, 60)]
+    assert answer in told(summarize(notes, max_tokens=40, query="why does the charge retry?"))
+
+
 def test_sentences_are_told_in_the_order_of_their_captures() -> None:
     draft = summarize(passages(small_talk(200)), max_tokens=200)
     numbers = [int(sentence.sources[0].removeprefix("capture-")) for sentence in draft.sentences]

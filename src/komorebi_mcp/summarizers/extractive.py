@@ -7,6 +7,7 @@ question by those that answer it.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from math import fsum
 
 from komorebi_mcp.domain.captures import Kind
@@ -17,13 +18,14 @@ from komorebi_mcp.summarizers.centrality import likeness, rank, wording
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose, choose_marked_first
 from komorebi_mcp.summarizers.draft import Draft, Passage
 from komorebi_mcp.summarizers.features import Scope, add_counts, survey
-from komorebi_mcp.summarizers.relevance import answers
+from komorebi_mcp.summarizers.relevance import answers, holding
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.summarizers.words import LIGHT_STEMS
-from komorebi_mcp.text.terms import parse_query
+from komorebi_mcp.text.terms import ordered_terms, parse_query
 from komorebi_mcp.text.tokens import cut_to_tokens
 
 _SHORT_WORD = re.compile(r"[\w.,:/\-]{1,40}(?![\w.,:/\-])")
+_INNER_CAPITAL = re.compile(r"(?<=[^\s]\s)[^\W\d_a-z]\w*")
 ALIKE_MIN = 0.095
 """From this mean likeness of two sentences on, a scope is many texts about one thing."""
 TASTE_CENTRAL = Taste(discount=0.5, length_power=0.6)
@@ -62,9 +64,10 @@ def summarize(
     budget = Budget(max_tokens)
     asked = _asked(query) + _asked(focus)
     if asked:
-        scores = answers(telling, passages, asked)
-        if any(scores):
-            return _draft(*_answer(telling, len(passages), scores, budget), max_tokens)
+        names = _capitalized(f"{query or ''}\n{focus or ''}")
+        answered = _answered(candidates, passages, asked, names, budget)
+        if answered is not None:
+            return _draft(*answered, max_tokens)
         if _asked(query):
             return Draft(sentences=(), truncated=False)
     chosen, left_out = _overview(telling, len(passages), budget, goal=_asked(goal), before=before)
@@ -92,6 +95,11 @@ def summarize_nodes(
 def _asked(text: str | None) -> tuple[str, ...]:
     """The index terms of a wish, without words too light to tell sentences apart."""
     return tuple(term for term in parse_query(text or "").terms if term not in LIGHT_STEMS)
+
+
+def _capitalized(text: str) -> frozenset[str]:
+    """The index terms of the words with a capital, other than those that open a line."""
+    return frozenset(chain.from_iterable(ordered_terms(match[0]) for match in _INNER_CAPITAL.finditer(text)))
 
 
 def _overview(
@@ -146,16 +154,51 @@ def _mean_weight(one: Candidate, scope: Scope) -> float:
     return fsum(map(scope.weights.__getitem__, one.stems)) / (len(one.stems) or 1)
 
 
+def _answered(
+    candidates: Sequence[Candidate],
+    passages: Sequence[Passage],
+    asked: Sequence[str],
+    names: Collection[str],
+    budget: Budget,
+) -> tuple[list[Candidate], list[Candidate]] | None:
+    """What answers, and what of it is left out, the best first; None where nothing does."""
+    for among in ([one for one in candidates if one.telling], [one for one in candidates if one.whole]):
+        scores = answers(among, passages, asked, names)
+        if any(scores):
+            chosen, left_out = _answer(among, passages, scores, budget)
+            break
+    else:
+        return None
+    if not left_out:
+        # There is room to spare for what is too short to be worth choosing, such as "idea: garden lights".
+        told = {one.order for one in chosen}
+        short = [one for one in holding(candidates, asked) if one.whole and one.order not in told]
+        chosen += [one for one in short if budget.takes(one.text)]
+    return chosen, left_out
+
+
 def _answer(
-    candidates: Sequence[Candidate], captures: int, scores: Sequence[float], budget: Budget
+    candidates: Sequence[Candidate], passages: Sequence[Passage], scores: Sequence[float], budget: Budget
 ) -> tuple[list[Candidate], list[Candidate]]:
     """What is said about the words asked for and around them, and what of it is left out, the best first."""
-    scope = survey(candidates, captures)
+    scope = survey(candidates, len(passages))
     telling = score(candidates, scope)
-    # What is terse by nature is not judged by how it is put.
-    most = max(telling)
+    # What is terse by nature is not judged by how it is put. What its user marked is the best there is, a
+    # line of a record as good as any sentence.
+    most, usual = max(telling), fsum(telling) / len(telling)
+
+    def told_well(one: Candidate, tells: float) -> float:
+        if not one.terse:
+            return tells
+        return most if passages[one.passage].kind in _MARKED_GAIN else usual
+
     scored = [
-        (one, value * (most if one.terse else tells) ** _TELLING_POWER * _MARKED_GAIN.get(one.kind, 1.0))
+        (
+            one,
+            value
+            * told_well(one, tells) ** _TELLING_POWER
+            * _MARKED_GAIN.get(passages[one.passage].kind, 1.0),
+        )
         for one, value, tells in zip(candidates, scores, telling, strict=True)
     ]
     chosen = choose(scored, budget, _TASTE_ANSWER, weights=scope.weights, told=set())

@@ -1,7 +1,7 @@
 """How well sentences answer a query: BM25 over sentences, each lending some of it to its neighbours."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from math import log
@@ -9,31 +9,38 @@ from math import log
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.draft import Passage
+from komorebi_mcp.text.forms import other_forms
 from komorebi_mcp.text.terms import ordered_terms
 
 _SATURATION = 1.2
 """BM25's k1. Its b is 0: a long sentence that answers is as good as a short one."""
 _FADING = 0.6
-_SPEAKER_GAIN = 3.0
+_SPEAKER_GAIN = 2.0
 """So many times more count the words of whom the query names."""
 _SESSION_GAP_MAX = timedelta(minutes=10)
 _RECORDS = frozenset({Kind.LOG, Kind.CODE, Kind.LINK, Kind.TOOL_RESULT})
 """What was written by no one who heard what stands beside it."""
-_SHARE_MIN = 0.1
+_SHARE_MIN = 0.2
 """Of the best score; less is the echo of an answer far away."""
 
 
 def answers(
-    candidates: Sequence[Candidate], passages: Sequence[Passage], asked: Sequence[str]
+    candidates: Sequence[Candidate],
+    passages: Sequence[Passage],
+    asked: Sequence[str],
+    names: Collection[str] = (),
 ) -> list[float]:
     """How well each candidate answers what is asked; 0 where it does not.
 
-    What stands near an answer in the same session counts as well, and so does who said it.
+    What stands near an answer in the same session counts as well, and so does who said it. `names` are those
+    of the terms asked for that may be a part of somebody's name.
     """
-    named = _named(passages, set(asked))
+    named = _named(passages, set(asked), set(names))
     speakers = set[str]().union(*named.values())
     # The name of a speaker tells whose words are wanted, not which of them.
     direct = relevance(candidates, [term for term in asked if term not in speakers] or asked)
+    if named and not any(direct):
+        return [1.0 if passages[one.passage].source in named else 0.0 for one in candidates]
     smoothed: list[float] = []
     start = 0
     for place in range(1, len(candidates) + 1):
@@ -50,10 +57,17 @@ def answers(
     return [value if value >= enough else 0.0 for value in scores]
 
 
-def _named(passages: Sequence[Passage], asked: set[str]) -> dict[str, set[str]]:
-    """The sources all whose words are asked for, and those words."""
+def _named(passages: Sequence[Passage], asked: set[str], names: set[str]) -> dict[str, set[str]]:
+    """The sources asked for, and the words by which: all of their words, or a name that is no one else's."""
     words = {source: set(ordered_terms(source)) for source in {one.source for one in passages} if source}
-    return {source: terms for source, terms in words.items() if terms and terms <= asked}
+    of_whom = Counter(term for terms in words.values() for term in terms)
+    named = {source: terms for source, terms in words.items() if terms and terms <= asked}
+    others = names.difference(*named.values())
+    for source, terms in words.items():
+        own = {term for term in terms & others if of_whom[term] == 1}
+        if own and source not in named:
+            named[source] = own
+    return named
 
 
 def _goes_on(before: Passage, after: Passage) -> bool:
@@ -61,8 +75,20 @@ def _goes_on(before: Passage, after: Passage) -> bool:
     if before is after:
         return True
     return _RECORDS.isdisjoint((before.kind, after.kind)) and (
-        before.title == after.title or abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX
+        before.title == after.title != "" or abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX
     )
+
+
+def holding(candidates: Sequence[Candidate], asked: Sequence[str]) -> list[Candidate]:
+    """Those that hold a word asked for, in any of its forms."""
+    words = _forms(asked).keys()
+    return [one for one in candidates if not words.isdisjoint(one.content)]
+
+
+def _forms(wanted: Sequence[str]) -> dict[str, str]:
+    """The words wanted and their other forms, and which of them each is: bought for buy."""
+    forms = {form: word for word in wanted for form in other_forms(word)}
+    return forms | {word: word for word in wanted}
 
 
 def relevance(candidates: Sequence[Candidate], wanted: Sequence[str]) -> list[float]:
@@ -70,9 +96,9 @@ def relevance(candidates: Sequence[Candidate], wanted: Sequence[str]) -> list[fl
 
     Two words that stand side by side in both what is wanted and a candidate count as one word more.
     """
-    words, pairs = frozenset(wanted), frozenset(f"{first} {second}" for first, second in pairwise(wanted))
+    forms, pairs = _forms(wanted), frozenset(f"{first} {second}" for first, second in pairwise(wanted))
     found = [
-        Counter([word for word in one.content if word in words] + sorted(pairs & one.concepts))
+        Counter([forms[word] for word in one.content if word in forms] + sorted(pairs & one.concepts))
         for one in candidates
     ]
     holders = Counter(concept for counts in found for concept in counts)
