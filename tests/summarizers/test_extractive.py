@@ -163,6 +163,58 @@ def test_lines_of_a_log_do_not_push_an_answer_aside() -> None:
     assert answer in told(summarize(notes, max_tokens=40, query="why does the charge retry?"))
 
 
+def test_markup_is_not_told_but_what_it_holds() -> None:
+    readme = """# Sprout
+
+[![CI](https://ci.example.com/ci.svg)](https://ci.example.com)
+
+> A tiny site generator for gardeners.
+
+```console
+$ pip install sprout
+```
+
+| key | meaning |
+| --- | --- |
+| `title` | shown in the head |
+
+<p>It runs on Python 3.11.</p>
+"""
+    draft = summarize([passage(readme)], max_tokens=500)
+    assert [sentence.text for sentence in draft.sentences] == [
+        "A tiny site generator for gardeners.",
+        "$ pip install sprout",
+        "| `title` | shown in the head |",
+        "It runs on Python 3.11.",
+    ]
+    assert told(summarize([passage("# Sprout")], max_tokens=50)) == "Sprout"
+
+
+@pytest.mark.parametrize("kind", [Kind.NOTE, Kind.ERROR, Kind.LOG])
+def test_of_a_traceback_what_went_wrong_is_told(kind: Kind) -> None:
+    raised = """Traceback (most recent call last):
+  File "/app/worker.py", line 88, in run
+    invoice = await self.queue.get(timeout=5)
+app.queues.Empty: invoices-high"""
+    assert told(summarize([passage(raised, kind=kind)], max_tokens=200)) == "app.queues.Empty: invoices-high"
+
+
+def test_of_a_decision_what_was_decided_is_told_before_what_was_said_about_it() -> None:
+    decision = passage("We keep Celery for the nightly reports. Nobody objected.", 99, kind=Kind.DECISION)
+    draft = summarize([*passages(small_talk(50)), decision], max_tokens=40)
+    assert "We keep Celery for the nightly reports." in told(draft)
+    assert "Nobody objected." not in told(draft)
+
+
+def test_what_people_say_of_an_outage_is_told_before_the_lines_of_its_log() -> None:
+    lines = [f"2026-11-21T03:0{n}:00Z api-3 INFO request handled path=/v1/orders ms={n}" for n in range(8)]
+    lines[4] = "2026-11-21T03:04:02Z api-3 ERROR db pool exhausted (size=20 waiting=57)"
+    cause = "The nightly report holds eighteen of the twenty connections, so orders waited in vain."
+    notes = [passage("\n".join(lines), 0, kind=Kind.LOG), passage(cause, 1)]
+    draft = summarize(notes, max_tokens=45)
+    assert [sentence.text for sentence in draft.sentences] == [lines[4], cause]
+
+
 def test_sentences_are_told_in_the_order_of_their_captures() -> None:
     draft = summarize(passages(small_talk(200)), max_tokens=200)
     numbers = [int(sentence.sources[0].removeprefix("capture-")) for sentence in draft.sentences]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from komorebi_mcp.domain.captures import Kind
@@ -11,6 +12,7 @@ from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, log_lines, shape
 from komorebi_mcp.summarizers.words import content_of, words_of
+from komorebi_mcp.text.markup import fences, without_frames, without_markup
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import LINKING_WORDS
 from komorebi_mcp.text.tokens import byte_length
@@ -18,6 +20,8 @@ from komorebi_mcp.text.tokens import byte_length
 WORDS_MIN = 5
 CONTENT_WORDS_MIN = 3
 """Shorter sentences rarely stand on their own: "Okay, thank you." """
+MARKED = (Kind.DECISION, Kind.ERROR)
+"""What its user said matters."""
 CANDIDATES_MAX = 40_000
 """In all; a scope with more is thinned evenly."""
 _HEAD_SENTENCES_MAX = 400
@@ -53,7 +57,7 @@ class Candidate:
     @property
     def marked(self) -> bool:
         """Whether its user said that it matters."""
-        return self.kind in (Kind.DECISION, Kind.ERROR)
+        return self.kind in MARKED
 
     @property
     def terse(self) -> bool:
@@ -131,15 +135,38 @@ def _sentences(passage: Passage) -> list[tuple[str, str, Kind]]:
     text, kind = passage.text[:_PASSAGE_CHARS_MAX], passage.kind
     if kind is Kind.LOG:
         return [
-            (line.text, line.shape, Kind.ERROR if line.is_error else Kind.LOG) for line in log_lines(text)
+            (line.text, line.shape, Kind.ERROR if line.is_error else Kind.LOG)
+            for line in log_lines(without_frames(text)) or log_lines(text)
         ]
     if kind is Kind.CODE:
         return [(line, line, kind) for line in code_lines(text)]
-    spans = split_sentences(text)
+    return [(sentence, sentence, of_kind) for sentence, of_kind in _prose(text, kind)]
+
+
+def _prose(text: str, kind: Kind) -> list[tuple[str, Kind]]:
+    """The sentences of a note and the lines that tell of code in it; of mere markup the lines as they are."""
+    prose = without_markup(text)
+    spans = split_sentences(prose)
     if len(spans) > _HEAD_SENTENCES_MAX + _TAIL_SENTENCES_MAX:
         spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
-    sentences = [text[start:end] for start, end in spans]
-    return [(sentence, sentence, kind) for sentence in sentences]
+    placed = [(start, text[start:end], kind) for start, end in spans]
+    if kind in MARKED:
+        placed[1:] = [
+            # "We keep it. Nobody objected.": what was decided is the first.
+            (start, sentence, kind if _says_enough(sentence) else Kind.NOTE)
+            for start, sentence, kind in placed[1:]
+        ]
+    placed += [
+        (start, line, Kind.CODE) for start, end in fences(text) for line in code_lines(text[start:end])
+    ]
+    placed.sort(key=itemgetter(0))
+    if not placed:
+        return [(text[start:end], kind) for start, end in split_sentences(text)]
+    return [(sentence, of_kind) for _, sentence, of_kind in placed]
+
+
+def _says_enough(sentence: str) -> bool:
+    return len(content_of(words_of(sentence))) >= CONTENT_WORDS_MIN
 
 
 def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str], *, read: str) -> Candidate:

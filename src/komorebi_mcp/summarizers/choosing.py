@@ -13,6 +13,8 @@ from komorebi_mcp.text.tokens import BYTES_PER_TOKEN, byte_length, estimate_toke
 
 _MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
 """At most so much of the budget goes first to what a user marked as a decision or an error."""
+_MARKED_TOKENS_MIN = 40
+"""What one of them usually takes."""
 _KEPT_SHARE = 0.3
 """At most so much goes before that to what of it was told before."""
 
@@ -58,9 +60,12 @@ class Budget:
         self.take(text)
         return True
 
-    def reserve(self, share: float) -> "Budget":
-        """A part of what is left, taken out of it until it is given back."""
-        part = Budget(int(self.tokens_left * share))
+    def reserve(self, share: float, *, tokens_min: int = 0) -> "Budget":
+        """A part of what is left, taken out of it until it is given back.
+
+        Of a small budget it is more than the share, at most half: `tokens_min`.
+        """
+        part = Budget(max(int(self.tokens_left * share), min(tokens_min, self.tokens_left // 2)))
         self.tokens_left -= part.tokens_left
         self.bytes_left -= part.bytes_left
         return part
@@ -150,7 +155,7 @@ def choose_marked_first(
     others = of_kind.pop(None, [])
     for kind, share in _MARKED_SHARE.items():
         if kind in of_kind:
-            reserved = budget.reserve(share)
+            reserved = budget.reserve(share, tokens_min=_MARKED_TOKENS_MIN)
             chosen += choose(of_kind[kind], reserved, TASTE_MARKED, weights=weights, told=told)
             budget.give_back(reserved)
     chosen += choose(others, budget, taste, weights=weights, told=told)

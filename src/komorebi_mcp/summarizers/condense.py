@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Covers, Sentence
 from komorebi_mcp.summarizers.candidates import Candidate, gather, regather
-from komorebi_mcp.summarizers.centrality import likeness
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose_marked_first
 from komorebi_mcp.summarizers.draft import Passage
-from komorebi_mcp.summarizers.extractive import ALIKE_MIN, TASTE_CENTRAL, central_scores
+from komorebi_mcp.summarizers.extractive import TASTE_CENTRAL, are_alike, central_scores
 from komorebi_mcp.summarizers.features import Scope, add_counts, count, survey
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.text.tokens import estimate_tokens
 
 METHOD = "extractive"
-VERSION = 6
+VERSION = 7
 """Goes up with every change of what a node would tell. Stored ones are made anew when next something below
 them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
@@ -109,7 +108,7 @@ def _commonest(counts: Counter[str]) -> dict[str, int]:
 
 def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequence[Candidate]:
     """What fits, in its order."""
-    if likeness(telling) >= ALIKE_MIN:
+    if are_alike(telling):
         scores, taste = central_scores(telling, scope, placed=False), TASTE_CENTRAL
     else:
         # To begin or end one of many nodes says nothing of a sentence.

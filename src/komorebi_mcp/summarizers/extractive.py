@@ -26,7 +26,7 @@ from komorebi_mcp.text.tokens import cut_to_tokens
 
 _SHORT_WORD = re.compile(r"[\w.,:/\-]{1,40}(?![\w.,:/\-])")
 _INNER_CAPITAL = re.compile(r"(?<=[^\s]\s)[^\W\d_a-z]\w*")
-ALIKE_MIN = 0.095
+_ALIKE_MIN = 0.095
 """From this mean likeness of two sentences on, a scope is many texts about one thing."""
 TASTE_CENTRAL = Taste(discount=0.5, length_power=0.6)
 TASTE_TALK = Taste(discount=0.5, length_power=0.1)
@@ -39,8 +39,8 @@ _WORDING_POWER = 3
 _TELLING_POWER = 0.6
 """How far, among the answers to a query, what a summary would want goes before what does not stand alone."""
 _GOAL_GAIN = 1.5
-_GAIN = {Kind.CODE: 0.5}
-"""Code says less to a reader than prose."""
+_GAIN = {Kind.CODE: 0.5, Kind.LOG: 0.3}
+"""Code says less to a reader than prose, and a line of a log that is no error less than that."""
 
 
 def summarize(
@@ -115,7 +115,7 @@ def _overview(
 
     What was marked as a decision or an error is told before anything else, up to a share of the budget.
     """
-    central = likeness(candidates) >= ALIKE_MIN
+    central = are_alike(candidates)
     if central:
         longer = [one for one in candidates if len(one.words) >= _CENTRAL_WORDS_MIN or one.terse]
         candidates = longer or candidates
@@ -131,6 +131,12 @@ def _overview(
     scored = [(one, value * gain(one)) for one, value in zip(candidates, scores, strict=True)]
     chosen = choose_marked_first(scored, budget, taste, weights=scope.weights, known=known)
     return chosen, _left_out(scored, chosen)
+
+
+def are_alike(candidates: Sequence[Candidate]) -> bool:
+    """Whether they are many about one thing. Lines of a log always are, and do not count beside prose."""
+    prose = [one for one in candidates if one.kind not in _GAIN]
+    return likeness(prose or candidates) >= _ALIKE_MIN
 
 
 def central_scores(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True) -> list[float]:

@@ -67,6 +67,13 @@ DECIDES = re.compile(
 )
 """Where someone says that something is decided."""
 
+_RAISED = re.compile(
+    r"^Traceback \(most recent call last\):\n(?:[ \t][^\n]*\n){1,200}"
+    r"([A-Za-z_][\w.]{0,200}(?::[^\n]{0,1000})?)$",
+    re.MULTILINE,
+)
+"""What a Python traceback ends in, whatever the exception is called."""
+
 _Found = tuple[EntityType, int, int]
 
 
@@ -158,6 +165,7 @@ def find_errors(text: str) -> Iterator[tuple[int, int]]:
     places = [match.span() for match in _ERROR_LINE.finditer(text)]
     if _ERROR_NAME.search(text):
         places += [match.span() for match in _ERROR_TYPE.finditer(text) if _ERROR_WORD.match(match[0])]
+    places += [match.span(1) for match in _RAISED.finditer(text)] if _TRACEBACK in text else []
     # It only announces an error, which stands at its end.
     named = [(start, end) for start, end in places if text[start:end] != _TRACEBACK]
     places = named or places

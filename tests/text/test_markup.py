@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from komorebi_mcp.text.markup import fences, without_frames, without_markup
+
+PYTHON = """Traceback (most recent call last):
+  File "/app/worker.py", line 88, in run
+    invoice = await self.queue.get(timeout=5)
+                    ^^^^^^^^^^^^^^
+  File "/app/queue.py", line 31, in get
+    raise Empty(self.name)
+app.Empty: invoices"""
+JAVA = """java.lang.IllegalStateException: pool is closed
+\tat com.example.Pool.take(Pool.java:44)
+\tat java.base/java.lang.Thread.run(Thread.java:840)
+\t... 12 more"""
+NODE = """TypeError: x is not a function
+    at Object.<anonymous> (/srv/app/index.js:12:7)
+    at node:internal/main/run_main_module:23:47"""
+PIECES = [
+    *("```\n", "~~~py\n", "---\n", "| a | b |\n", "|---|---|\n", "<p>", "</div>\n", "# Head\n", "![x](y)\n"),
+    *(
+        "Traceback (most recent call last):\n",
+        '  File "a.py", line 1\n',
+        "    x\n",
+        "word ",
+        ".\n",
+        "é🎉\n",
+        "\t",
+    ),
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | st.text(max_size=200))
+def test_what_is_left_stands_where_it_stood(text: str) -> None:
+    left = without_markup(text)
+    assert len(left) == len(text)
+    assert all(now in (was, " ") for now, was in zip(left, text, strict=True))
+    assert all(0 <= start <= end <= len(text) for start, end in fences(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("## Monday standup\n\nWe met.", "We met."),
+        ("# We moved the office to Porto\n", "# We moved the office to Porto"),
+        ("#12 is fixed", "#12 is fixed"),
+        ("[![CI](https://a.example/ci.svg)](https://a.example) ![](b.png)\nA tool.", "A tool."),
+        ("See [the page](https://a.example).", "See [the page](https://a.example)."),
+        ('<div class="note">\n<p>It is <b>new</b>.</p>\n</div>', "It is <b>new</b>."),
+        ("<alice> I moved it.", "<alice> I moved it."),
+        ("| key | value |\n| --- | ---: |\n| port | 8417 |", "| port | 8417 |"),
+        ("---\ntitle: Notes\ntags: [a]\n---\nWe met.", "We met."),
+        ("Run this:\n```sh\nmake all\n```\nThen wait.", "Run this:\n\n\n\nThen wait."),
+        ("Run this:\n```sh\nmake all", "Run this:\n```sh\nmake all"),
+        (PYTHON, "app.Empty: invoices"),
+        (JAVA, "java.lang.IllegalStateException: pool is closed"),
+        (NODE, "TypeError: x is not a function"),
+        ("We met\n  at the market", "We met\n  at the market"),
+    ],
+)
+def test_markup_and_frames_are_taken_out_and_what_people_wrote_stays(text: str, left: str) -> None:
+    shown = "\n".join(line.rstrip() for line in without_markup(text).split("\n"))
+    assert shown.strip() == left
+
+
+def test_code_stands_between_its_fences() -> None:
+    text = "Run this:\n```sh\nmake all\nmake test\n```\nor\n~~~\nmake\n~~~\n"
+    assert [text[start:end] for start, end in fences(text)] == ["make all\nmake test\n", "make\n"]
+
+
+def test_a_long_hostile_text_is_read_in_no_time() -> None:
+    hostile = [
+        "| " * 50_000,
+        "<p" * 50_000,
+        "`" * 100_000,
+        "[![" * 30_000,
+        "  at " * 20_000,
+        "---\n" * 25_000,
+    ]
+    assert all(len(without_markup(text)) == len(text) for text in hostile)
+    assert without_frames("no frames") == "no frames"
