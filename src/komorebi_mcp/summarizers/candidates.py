@@ -20,7 +20,7 @@ from komorebi_mcp.text.tokens import byte_length
 WORDS_MIN = 5
 CONTENT_WORDS_MIN = 3
 """Shorter sentences rarely stand on their own: "Okay, thank you." """
-MARKED = (Kind.DECISION, Kind.ERROR)
+MARKED = frozenset({Kind.DECISION, Kind.ERROR})
 """What its user said matters."""
 CANDIDATES_MAX = 40_000
 """In all; a scope with more is thinned evenly."""
@@ -28,6 +28,8 @@ _HEAD_SENTENCES_MAX = 400
 _TAIL_SENTENCES_MAX = 100
 """Of one passage, so that a single long log does not drown all others."""
 _PASSAGE_CHARS_MAX = 300_000
+
+_TERSE = MARKED | {Kind.LOG, Kind.CODE, Kind.LINK}
 
 
 @dataclass(slots=True, eq=False)
@@ -62,24 +64,26 @@ class Candidate:
     @property
     def terse(self) -> bool:
         """Whether it may be short and still say all: marked by its user, or a line of a record."""
-        return self.marked or self.kind in (Kind.LOG, Kind.CODE, Kind.LINK)
+        return self.kind in _TERSE
 
     @property
     def whole(self) -> bool:
         """Whether it ends where its thought does; an item of a list may go on in the next one."""
-        breaks_off = self.text.endswith((",", "(")) or (
-            self.text[-1].isalpha() and not LINKING_WORDS.isdisjoint(self.words[-1:])
-        )
-        return bool(self.content) and (self.terse or not breaks_off)
+        return bool(self.content) and (self.kind in _TERSE or not self._breaks_off())
 
     @property
     def telling(self) -> bool:
         """Whether it stands on its own."""
-        if self.terse or not self.whole:
-            return self.whole
-        return len(self.content) >= CONTENT_WORDS_MIN and (
-            len(self.words) >= WORDS_MIN or len(self.content) > len(self.words)
-        )
+        content = len(self.content)
+        if content == 0 or self.kind in _TERSE:
+            return content > 0
+        words = len(self.words)
+        long = content >= CONTENT_WORDS_MIN and (words >= WORDS_MIN or content > words)
+        return long and not self._breaks_off()
+
+    def _breaks_off(self) -> bool:
+        last = self.text[-1]
+        return last in ",(" or (last.isalpha() and not LINKING_WORDS.isdisjoint(self.words[-1:]))
 
 
 def gather(passages: Sequence[Passage], *, by_shape: bool = False) -> list[Candidate]:

@@ -9,7 +9,7 @@ from math import pow as power
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
-from komorebi_mcp.text.tokens import BYTES_PER_TOKEN, byte_length, estimate_tokens
+from komorebi_mcp.text.tokens import BYTES_PER_TOKEN, byte_length
 
 _MARKED_SHARE = {Kind.DECISION: 0.6, Kind.ERROR: 0.25}
 """At most so much of the budget goes first to what a user marked as a decision or an error."""
@@ -50,8 +50,12 @@ class Budget:
         return length < self.bytes_left and -(-length // BYTES_PER_TOKEN) <= self.tokens_left
 
     def take(self, text: str) -> None:
-        self.tokens_left -= estimate_tokens(text)
-        self.bytes_left -= byte_length(text) + 1
+        self.take_bytes(byte_length(text))
+
+    def take_bytes(self, length: int) -> None:
+        """Takes a text of so many bytes of UTF-8, which fits."""
+        self.tokens_left -= -(-length // BYTES_PER_TOKEN)
+        self.bytes_left -= length + 1
 
     def takes(self, text: str) -> bool:
         """Whether the text fits; where it does, it is taken."""
@@ -107,7 +111,9 @@ def choose(
     heapq.heapify(heap)
     bytes_min = min([one.text_bytes for one, _ in scored], default=0)
     chosen: list[Candidate] = []
-    while heap and budget.fits_bytes(bytes_min):
+    if not budget.fits_bytes(bytes_min):
+        return chosen
+    while heap:
         place = heap[0][1]
         one = scored[place][0]
         if not budget.fits_bytes(one.text_bytes):
@@ -117,9 +123,11 @@ def choose(
         heapq.heapreplace(heap, now)
         if heap[0] == now:
             heapq.heappop(heap)
-            budget.take(one.text)
+            budget.take_bytes(one.text_bytes)
             told |= one.concepts
             chosen.append(one)
+            if not budget.fits_bytes(bytes_min):
+                break
     return chosen
 
 

@@ -28,7 +28,7 @@ _ERROR_SIGNS = (
 )
 """One of them is in whatever ASCII text `_ERROR` matches."""
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
-_HEXADECIMAL = re.compile(r"0x|-[0-9a-f-]{27}")
+_UUID_END = re.compile(r"-[0-9a-f-]{27}")
 _DIGITS = dict.fromkeys(map(ord, "0123456789"), "\x00")
 _SAYS = re.compile(r"[^\W_]")
 _SIGNATURE = re.compile(
@@ -106,7 +106,7 @@ def _errors(lines: Sequence[str]) -> list[int]:
 def _shapes(lines: list[str]) -> list[str]:
     """The lines without the numbers in them."""
     together = "\n".join(lines)
-    if not together.isascii() or _HEXADECIMAL.search(together):
+    if not together.isascii() or "0x" in together or _UUID_END.search(together):
         return _VARYING.sub("#", together).split("\n")
     # Most logs have decimal numbers alone, and replacing is far faster than matching each.
     together = together.translate(_DIGITS)

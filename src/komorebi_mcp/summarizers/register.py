@@ -33,23 +33,18 @@ _WORDS: dict[str, frozenset[str]] = {
 }
 SORTS = tuple(_WORDS)
 """Of English words. A text in another language has none of them: its sentences are alike in this."""
-_SORTS_OF = {
+SORTS_OF = {
     word: tuple(place for place, words in enumerate(_WORDS.values()) if word in words)
     for word in frozenset[str]().union(*_WORDS.values())
 }
-"""One look-up for each word of a sentence rather than one for each sort."""
+"""By word the places among `SORTS` of those it belongs to: one look-up rather than one for each sort."""
 _OPENERS = frozenset(["and", "so", "but", "or", "um", "uh", "well", "yeah", "okay", "i"])
-
-
-def sorts_of(word: str) -> tuple[int, ...]:
-    """The places among `SORTS` of those the word, case-folded, belongs to."""
-    return _SORTS_OF.get(word, ())
 
 
 def sort_shares(words: Sequence[str]) -> list[float]:
     """The share of the words, case-folded, that belongs to each of `SORTS`."""
     n = len(words) or 1
-    found = [place for word in words for place in sorts_of(word)]
+    found = [place for word in words for place in SORTS_OF.get(word, ())]
     return [found.count(place) / n for place in range(len(SORTS))]
 
 

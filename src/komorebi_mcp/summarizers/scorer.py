@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import repeat
 from math import fsum, log, sqrt
 
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.features import FEATURES, FIRST, Scope, has_digits
-from komorebi_mcp.summarizers.register import SORTS, opens_as_talk, sorts_of
-from komorebi_mcp.summarizers.words import Table
+from komorebi_mcp.summarizers.register import SORTS, SORTS_OF, opens_as_talk
 
 _SCORE_MIN = 0.01
 
@@ -65,16 +65,19 @@ def _of_wording(words: tuple[str, ...], content: int) -> float:
     Remembered like the words themselves: nodes of several levels tell the same sentences.
     """
     fitted = _fitted()[1]
+    shares = (
+        content * fitted["content_share"]
+        + len(set(words)) * fitted["type_token_ratio"]
+        + sum(map(len, words)) / 10 * fitted["word_length"]
+        + sum(map(_of_sorts().get, words, repeat(0.0)))
+    )
     n = len(words) or 1
-    told = content * fitted["content_share"] + len(set(words)) * fitted["type_token_ratio"]
     opening = fitted["opens_as_talk"] if opens_as_talk(words) else 0.0
-    return log(1 + n) * fitted["log_words"] + opening + (told + sum(map(_of_word, words))) / n
+    return log(1 + n) * fitted["log_words"] + opening + shares / n
 
 
-def _value(word: str) -> float:
-    """What a word adds by its length and by the sorts it is of, times the number of words."""
+@cache
+def _of_sorts() -> dict[str, float]:
+    """By word what it adds by the sorts it is of, times the number of words."""
     fitted = _fitted()[1]
-    return len(word) / 10 * fitted["word_length"] + sum([fitted[SORTS[place]] for place in sorts_of(word)])
-
-
-_of_word = Table(_value).__getitem__
+    return {word: sum([fitted[SORTS[place]] for place in places]) for word, places in SORTS_OF.items()}

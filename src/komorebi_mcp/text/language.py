@@ -77,14 +77,14 @@ def detect_language(text: str) -> str | None:
 
 def _script(sample: str) -> str | None:
     """The script most letters are of, named by its language where it serves one above all."""
+    beyond = "".join(_BEYOND_ASCII.findall(sample))
+    if not _OTHER_SCRIPTS.search(beyond):
+        return "latin"
     # Letters are counted by leaving them out, which is far faster than finding them.
     plain = sample.encode("ascii", "ignore")
     basic = len(plain) - len(plain.translate(None, _BASIC_LETTERS))
-    beyond = "".join(_BEYOND_ASCII.findall(sample))
-    counts = {"kana": 0, "han": 0}
-    if _OTHER_SCRIPTS.search(beyond):
-        counts |= {name: _found(name, beyond) for name in _PATTERNS if name != "latin"}
-    counts["latin"] = basic + _found("latin", beyond)
+    counts = {name: _found(name, beyond) for name in _PATTERNS}
+    counts["latin"] += basic
     east_asian = counts["kana"] + counts["han"]
     # One Han character or kana tells about as much as three letters.
     letters = sum(counts.values()) + 2 * east_asian
@@ -100,7 +100,7 @@ def _found(script: str, sample: str) -> int:
 
 
 def _latin(sample: str) -> str | None:
-    words = [word.casefold() for word in _LATIN_WORD.findall(sample)]
+    words = list(map(str.casefold, _LATIN_WORD.findall(sample)))
     scores: defaultdict[str, float] = defaultdict(float)
     hits: defaultdict[str, int] = defaultdict(int)
     for languages in filter(None, map(_LANGUAGES_OF.get, words)):

@@ -45,6 +45,9 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
 
 def _paragraphs(text: str) -> list[tuple[int, int]]:
     """Lines, those broken to fit a page joined."""
+    if text.splitlines() == [text]:
+        # Most short captures are one line.
+        return [] if text.isspace() else [(0, len(text))]
     joined: list[tuple[int, int]] = []
     for match in _LINE.finditer(text):
         start, end = match.span()
