@@ -28,6 +28,7 @@ from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.nodes import make_nodes
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.storage.store import Store, open_store
+from komorebi_mcp.text.language import detect_language
 
 _OWNER = "local"
 _PROJECT = "p"
@@ -51,7 +52,7 @@ def made_up(size: int) -> Iterator[CaptureCreate]:
 
 
 def captures(size: int) -> list[CaptureText]:
-    """The same as they are read to be summarized."""
+    """The same as they are read to be summarized, once they are enriched."""
     return [
         CaptureText(
             id=f"{number}",
@@ -59,6 +60,7 @@ def captures(size: int) -> list[CaptureText]:
             content=made.content,
             source=None,
             kind=made.kind,
+            language=detect_language(made.content),
             created_at=made.created_at or _START,
         )
         for number, made in enumerate(made_up(size))
@@ -160,6 +162,7 @@ def main() -> None:
     # As `serve` does once it is open.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     compute(held, size)
     # Where each level is half full, as it is on average.
     compute(held, size * 5 // 9)

@@ -56,3 +56,9 @@ def test_a_line_that_ends_in_of_goes_on_however_short_it_is_and_deep_the_next_on
         "Parser -- responsible for a list of\n                    files, and for the tree.",
         "Done",
     ]
+
+
+def test_abbreviations_of_a_language_that_is_known_end_no_sentence() -> None:
+    text = "Termin ggf. Dienstag. Raum bzw. Saal offen."
+    spans = split_sentences(text, language="de")
+    assert [text[start:end] for start, end in spans] == ["Termin ggf. Dienstag.", "Raum bzw. Saal offen."]

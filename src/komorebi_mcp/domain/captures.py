@@ -202,6 +202,8 @@ class CaptureText(Model):
     content: str
     source: str | None
     kind: Kind
+    language: str | None
+    """ISO 639-1; None until enrichment, and where it could not tell."""
     created_at: datetime
 
 

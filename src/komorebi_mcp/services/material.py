@@ -11,5 +11,6 @@ def passage(capture: Capture | CaptureText) -> Passage:
         title=capture.title,
         source=capture.source,
         kind=capture.kind,
+        language=capture.language,
         created_at=capture.created_at,
     )

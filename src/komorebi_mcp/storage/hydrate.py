@@ -51,6 +51,7 @@ TEXT = (
     captures.c.content,
     captures.c.source,
     captures.c.kind,
+    captures.c.language,
     captures.c.created_at,
 )
 WITH_PROJECT = captures.outerjoin(
@@ -73,6 +74,7 @@ def texts(found: Sequence[Any]) -> list[CaptureText]:
             content=row.content,
             source=row.source,
             kind=Kind(row.kind),
+            language=row.language,
             created_at=row.created_at,
         )
         for row in found

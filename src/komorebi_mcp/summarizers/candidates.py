@@ -144,13 +144,13 @@ def _sentences(passage: Passage) -> list[tuple[str, str, Kind]]:
         ]
     if kind is Kind.CODE:
         return [(line, line, kind) for line in code_lines(text)]
-    return [(sentence, sentence, of_kind) for sentence, of_kind in _prose(text, kind)]
+    return [(sentence, sentence, of_kind) for sentence, of_kind in _prose(text, kind, passage.language)]
 
 
-def _prose(text: str, kind: Kind) -> list[tuple[str, Kind]]:
+def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]]:
     """The sentences of a note and the lines that tell of code in it; of mere markup the lines as they are."""
     prose = without_markup(text)
-    spans = split_sentences(prose)
+    spans = split_sentences(prose, language=language)
     if len(spans) > _HEAD_SENTENCES_MAX + _TAIL_SENTENCES_MAX:
         spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
     placed = [(start, text[start:end], kind) for start, end in spans]
@@ -165,7 +165,7 @@ def _prose(text: str, kind: Kind) -> list[tuple[str, Kind]]:
     ]
     placed.sort(key=itemgetter(0))
     if not placed:
-        return [(text[start:end], kind) for start, end in split_sentences(text)]
+        return [(text[start:end], kind) for start, end in split_sentences(text, language=language)]
     return [(sentence, of_kind) for _, sentence, of_kind in placed]
 
 

@@ -1,5 +1,6 @@
 """What a summarizer reads and what it hands back."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from komorebi_mcp.domain.captures import Kind
@@ -7,7 +8,8 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.summaries import Sentence
 
 
-class Passage(Model):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
     """A capture, or a slice of one, to be summarized."""
 
     capture_id: str
@@ -15,6 +17,8 @@ class Passage(Model):
     title: str = ""
     source: str | None = None
     kind: Kind = Kind.NOTE
+    language: str | None = None
+    """ISO 639-1; None where it is not known."""
     created_at: datetime
 
 

@@ -31,7 +31,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 class _Terms(dict[str, tuple[str, ...]]):
-    """By word its index terms, none for one that is too light. Most words repeat, and are looked up, not made."""
+    """By word its index terms, none for one that is too light; most words repeat, and need not be stemmed."""
 
     def __missing__(self, word: str) -> tuple[str, ...]:
         if word.isascii() and not word.isalpha() and "'" not in word:

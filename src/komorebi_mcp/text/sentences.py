@@ -18,14 +18,16 @@ _INNER_END = re.compile(r"[.!?…][\s\"')\]”’»]|[^\x00-\u06d3]")  # noqa: R
 _MARKS = re.compile(r"(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
 
 
-def split_sentences(text: str) -> list[tuple[int, int]]:
+def split_sentences(text: str, *, language: str | None = None) -> list[tuple[int, int]]:
     """Start and end of each sentence, in order, without the white space around it.
 
     A line break ends a sentence, unless the line is prose broken to fit a page. List and heading marks are
-    left out.
+    left out. The language, ISO 639-1, says which abbreviations do not end a sentence; it is found out
+    where it is not known.
     """
     spans: list[tuple[int, int]] = []
-    language = "en" if len(text) < _LANGUAGE_CHARS and text.isascii() else None
+    if language is None and len(text) < _LANGUAGE_CHARS and text.isascii():
+        language = "en"
     for start, end in _paragraphs(text):
         marks = _MARKS.match(text, start, end)
         at = marks.end() if marks and marks.end() < end else start
