@@ -16,6 +16,7 @@ def a_node(
         place=place,
         sentences=(Sentence(text=f"{told} \x00 👍", sources=(source,)),),
         kinds=(Kind.DECISION,),
+        ranks=(0,),
         counts={"told": 2, "a\x00b": 1},
         covers=Covers(captures=1, since=None, until=None),
         truncated=False,

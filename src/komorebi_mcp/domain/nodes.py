@@ -16,6 +16,9 @@ class NodeContent(Model):
     sentences: tuple[Sentence, ...]
     kinds: tuple[Kind, ...]
     """Of each sentence: that of the capture it comes from, so that decisions stay known as such."""
+    ranks: SkipValidation[tuple[int, ...]] = ()
+    """Of each sentence: how many were chosen before it, so that the node above need not look at all of them.
+    Empty where that is not known."""
     counts: SkipValidation[dict[str, int]]
     """In how many captures below a concept occurs; the commonest ones only."""
     covers: Covers

@@ -83,7 +83,7 @@ class Rewriting:
             self._answers[made_from] = written
             while len(self._answers) > _REMEMBERED_MAX:
                 self._answers.popitem(last=False)
-        told = {"sentences": written.sentences, "kinds": written.kinds} if written.own else {}
+        told = {"sentences": written.sentences, "kinds": written.kinds, "ranks": ()} if written.own else {}
         marks = {
             "input_hash": made_from,
             "method": method_of(self._writer, written),

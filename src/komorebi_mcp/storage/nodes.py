@@ -97,7 +97,7 @@ def _columns(node: NodeCreate, now: datetime) -> dict[str, Any]:
         **node.model_dump(mode="json", include=_WRITTEN),
         "version": node.version,
         "input_hash": node.input_hash,
-        "statistics": {"kinds": node.kinds, "counts": node.counts},
+        "statistics": {"kinds": node.kinds, "ranks": node.ranks, "counts": node.counts},
         "created_at": now,
     }
 
@@ -156,6 +156,8 @@ def _node(row: Any) -> Node:
         place=Place(row.level, row.position),
         sentences=row.sentences,
         kinds=row.statistics["kinds"],
+        # Nodes of before there were ranks have none.
+        ranks=tuple(row.statistics.get("ranks", ())),
         counts=row.statistics["counts"],
         covers=row.covers,
         truncated=row.truncated,

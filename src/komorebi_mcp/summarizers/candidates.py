@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from operator import itemgetter
-from typing import NamedTuple
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
@@ -177,20 +176,14 @@ def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str]
     return Candidate(text, place, order, kind, sources, *_analysed(read), byte_length(text))
 
 
-class _Wording(NamedTuple):
-    """What a sentence's words are, as `Candidate` has it."""
-
-    words: tuple[str, ...]
-    content: tuple[str, ...]
-    stems: tuple[str, ...]
-    concepts: frozenset[str]
-
-
 @lru_cache(maxsize=1 << 11)
-def _analysed(text: str) -> _Wording:
-    """Remembered, as nodes of several levels are made at a time, and tell the same sentences again."""
+def _analysed(text: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """A sentence's words, content, stems and concepts, as a `Candidate` has them.
+
+    Remembered, as nodes of several levels are made at a time, and tell the same sentences again.
+    """
     words = words_of(text)
     content = content_of(words)
     pairs = [f"{first} {second}" for first, second in pairwise(content)]
     stems = tuple(dict.fromkeys(content))
-    return _Wording(words, content, stems, frozenset((*stems, *pairs)))
+    return words, content, stems, frozenset((*stems, *pairs))

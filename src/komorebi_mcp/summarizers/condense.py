@@ -16,10 +16,11 @@ from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.extractive import TASTE_CENTRAL, are_alike, central_scores
 from komorebi_mcp.summarizers.features import Scope, add_counts, count, survey
 from komorebi_mcp.summarizers.scorer import score
+from komorebi_mcp.summarizers.shortlist import shortlist
 from komorebi_mcp.text.tokens import estimate_tokens
 
 METHOD = "extractive"
-VERSION = 7
+VERSION = 8
 """Goes up with every change of what a node would tell. Stored ones are made anew when next something below
 them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
@@ -67,7 +68,7 @@ def condense_nodes(nodes: Sequence[NodeContent]) -> NodeContent:
         until=max(times, default=None),
     )
     counts = add_counts(nodes)
-    telling = _telling(regather(nodes))
+    telling = _telling(regather(shortlist(nodes, tokens=UPPER_NODE_TOKENS)))
     budget = Budget(UPPER_NODE_TOKENS)
     if _all_fit(telling, budget):
         return _content(telling, telling, counts, covers)
@@ -86,9 +87,13 @@ def _all_fit(telling: Sequence[Candidate], budget: Budget) -> bool:
 def _content(
     telling: Sequence[Candidate], chosen: Sequence[Candidate], counts: Counter[str], covers: Covers
 ) -> NodeContent:
+    """A node that tells what was chosen, in its order; `chosen` has the best first."""
+    ranks = sorted(range(len(chosen)), key=lambda rank: chosen[rank].order)
+    chosen = [chosen[rank] for rank in ranks]
     return NodeContent(
         sentences=tuple(Sentence(text=one.text, sources=tuple(one.sources[:_SOURCES_MAX])) for one in chosen),
         kinds=tuple(one.kind for one in chosen),
+        ranks=tuple(ranks),
         counts=_commonest(counts),
         covers=covers,
         truncated=len(chosen) < len(telling),
@@ -107,12 +112,11 @@ def _commonest(counts: Counter[str]) -> dict[str, int]:
 
 
 def _best(telling: Sequence[Candidate], scope: Scope, budget: Budget) -> Sequence[Candidate]:
-    """What fits, in its order."""
+    """What fits, the best first."""
     if are_alike(telling):
         scores, taste = central_scores(telling, scope, placed=False), TASTE_CENTRAL
     else:
         # To begin or end one of many nodes says nothing of a sentence.
         scores, taste = score(telling, scope, placed=False), _TASTE_TALK
     scored = list(zip(telling, scores, strict=True))
-    chosen = choose_marked_first(scored, budget, taste, weights=scope.weights)
-    return sorted(chosen, key=lambda one: one.order)
+    return choose_marked_first(scored, budget, taste, weights=scope.weights)

@@ -2,17 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _LINES_MAX = 8
 """Of one passage."""
 _LINE_CHARS_MAX = 400
-_ERROR = re.compile(
+_ERROR = (
     r"\b(?:error|exception|fatal|panic|fail(?:ed|ure)?|critical|traceback|denied|refused|timed out|timeout)\b"
-    r"|[a-z](?:Error|Exception)\b",
-    re.IGNORECASE,
+    r"|[a-z](?:error|exception)\b"
 )
+_ERROR_IN_LOW = re.compile(_ERROR)
+_ERROR_IN_ANY = re.compile(_ERROR, re.IGNORECASE)
 _ERROR_SIGNS = (
     "error",
     "exception",
@@ -26,7 +27,7 @@ _ERROR_SIGNS = (
     "timed out",
     "timeout",
 )
-"""One of them is in whatever ASCII text `_ERROR` matches."""
+"""One of them is in whatever ASCII text `_ERROR` matches, without regard to case."""
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 _UUID_END = re.compile(r"-[0-9a-f-]{27}")
 _DIGITS = dict.fromkeys(map(ord, "0123456789"), "\x00")
@@ -93,14 +94,16 @@ def shape(line: str) -> str:
 def _errors(lines: Sequence[str]) -> list[int]:
     """The places of the lines that tell of an error."""
     together = "\n".join(lines)
-    places: Iterable[int] = range(len(lines))
-    if together.isascii():
-        # Far faster than looking for the words, which most lines do not hold.
-        low = together.lower()
-        signs = [sign for sign in _ERROR_SIGNS if sign in low]
-        low_lines = low.split("\n") if signs else []
-        places = sorted({place for sign in signs for place, line in enumerate(low_lines) if sign in line})
-    return [place for place in places if _ERROR.search(lines[place])]
+    if not together.isascii():
+        return [place for place, line in enumerate(lines) if _ERROR_IN_ANY.search(line)]
+    # Far faster than looking for the words, which most lines do not hold.
+    low = together.lower()
+    signs = [sign for sign in _ERROR_SIGNS if sign in low]
+    if not signs:
+        return []
+    low_lines = low.split("\n")
+    places = {place for sign in signs for place, line in enumerate(low_lines) if sign in line}
+    return [place for place in sorted(places) if _ERROR_IN_LOW.search(low_lines[place])]
 
 
 def _shapes(lines: list[str]) -> list[str]:
