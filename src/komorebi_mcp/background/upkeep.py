@@ -1,18 +1,25 @@
-"""What a process does beside answering: it enriches what was captured, and hears of what others change.
+"""What a process does beside answering: enriching, hearing of what others change, wiping what is forgotten.
 
-Neither begins by itself, since a command that is over at once would only have to give back what it began.
+None of it begins by itself, since a command that is over at once would only have to give back what it began.
 """
 
 import anyio
+import structlog
 
 from komorebi_mcp.background.leader import lead
 from komorebi_mcp.background.worker import Worker
 from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.errors import StorageError
 from komorebi_mcp.semantic.meaning import Meaning
 from komorebi_mcp.services.events import Events
 from komorebi_mcp.services.watch import Watch
 from komorebi_mcp.storage.store import Store
+
+_BETWEEN_STEPS_S = 0.02
+"""In which others write."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Upkeep:
@@ -52,6 +59,7 @@ class Upkeep:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._enrich)
             tasks.start_soon(self._listen)
+            tasks.start_soon(self._wipe)
 
     async def _enrich(self) -> None:
         await self._enriching.wait()
@@ -63,6 +71,19 @@ class Upkeep:
     async def _listen(self) -> None:
         await self._listening.wait()
         await self._store.listen(self._events.publish, connected=self._look_again)
+
+    async def _wipe(self) -> None:
+        """Goes on at once with what a process that ended had begun; whoever forgets something wipes it."""
+        await self._listening.wait()
+        wiper = self._store.wiper
+        while wiper is not None:
+            try:
+                # The next step waits for the others in between, not for anything that an event could tell.
+                while await wiper.wipe_some():  # noqa: ASYNC110
+                    await anyio.sleep(_BETWEEN_STEPS_S)
+            except StorageError as error:
+                _log.warning("upkeep.not_wiped", reason=str(error))
+            await wiper.wait()
 
     def _wake_for(self, change: Change) -> None:
         if change.due:

@@ -62,6 +62,8 @@ class Organize:
             changed = await transaction.captures.update(wanted, change)
             now = {capture.id: capture.project for capture in changed}
             transaction.tell(_change(owner, before, now))
+        if change.content is not None:
+            self._wipe()
         return UpdateResult(captures=tuple(changed), changed=len(changed), missing=missing)
 
     async def overviews(self, owner: str, ids: Sequence[str]) -> list[CaptureOverview]:
@@ -94,7 +96,13 @@ class Organize:
             await transaction.tasks.forget_telling(list(doomed))
             forgotten = await transaction.captures.forget(wanted)
             transaction.tell(_change(owner, before))
+        self._wipe()
         return ForgetResult(forgotten=len(forgotten), summaries_refreshed=summaries, missing=missing)
+
+    def _wipe(self) -> None:
+        """Has the words that were just taken away leave the file as well."""
+        if self._store.wiper is not None:
+            self._store.wiper.wake()
 
     async def projects(
         self, owner: str, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None

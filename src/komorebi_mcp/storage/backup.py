@@ -6,14 +6,16 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from komorebi_mcp.errors import StorageUnavailable
+from sqlalchemy import URL
+
+from komorebi_mcp.errors import InvalidInput, StorageUnavailable
 from komorebi_mcp.storage.failures import storage_errors
-from komorebi_mcp.storage.sqlite import BUSY_TIMEOUT_MS
+from komorebi_mcp.storage.sqlite import BUSY_TIMEOUT_MS, database_path
 
 _STEP_PAGES = 2_048
 
 
-def copy_database(source: Path, target: Path, *, copied: Callable[[int, int], None]) -> None:
+def copy_database(address: URL, target: Path, *, copied: Callable[[int, int], None]) -> None:
     """Copies the database to a new file of its own, complete at once or not there at all.
 
     `copied` is told of bytes done and in all. SQLite's online backup reads within one transaction here, so
@@ -21,8 +23,14 @@ def copy_database(source: Path, target: Path, *, copied: Callable[[int, int], No
     https://sqlite.org/backup.html
 
     Raises:
-        StorageError: The database cannot be read or the copy not written.
+        InvalidInput: The database is no SQLite file.
+        StorageError: It cannot be read or the copy not written.
     """
+    if address.get_backend_name() != "sqlite":
+        raise InvalidInput(
+            "The database is PostgreSQL, which has a tool for this. "
+            "Run `pg_dump --format=custom --file=FILE DATABASE`, or export to take captures elsewhere."
+        )
     partial = target.with_name(f".{target.name}.part")
     try:
         # Made by us, since the copy is as private as the database.
@@ -34,7 +42,9 @@ def copy_database(source: Path, target: Path, *, copied: Callable[[int, int], No
     try:
         with (
             storage_errors(),
-            closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)) as from_,
+            closing(
+                sqlite3.connect(database_path(address), timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+            ) as from_,
             closing(sqlite3.connect(partial, isolation_level=None)) as to,
         ):
             (page_bytes,) = from_.execute("PRAGMA page_size").fetchone()

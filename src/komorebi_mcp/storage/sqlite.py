@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 30_000
 _RETRY_S = 0.002
+_LOG_WAIT_S = 0.1
 READERS_MAX = 4
 
 _CONNECT = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
@@ -31,6 +32,8 @@ _PRAGMAS = (
     # NORMAL may lose acknowledged commits when the power fails.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
+    # What is forgotten is overwritten; many builds of SQLite would leave it in free pages.
+    "PRAGMA secure_delete = ON",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -16000",
 )
@@ -183,6 +186,18 @@ class OneStep:
             driver.rollback()
             raise
         return done
+
+    def empty_log(self) -> bool:
+        """Whether the write-ahead log was carried over and begun anew; not while somebody reads for long."""
+        connection = self._connection = self._connection or self._engine.connect()
+        driver = driver_of(connection)
+        assert driver is not None  # noqa: S101 - as above.
+        deadline_s = time.monotonic() + _LOG_WAIT_S
+        while driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(_RETRY_S)
+        return True
 
     def close(self) -> None:
         if self._connection is not None:

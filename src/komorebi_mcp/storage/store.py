@@ -16,7 +16,6 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.nodes import NodeCreate, Work
 from komorebi_mcp.domain.pyramid import Place
-from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.storage import backup, findings, intake, postgres, pyramid, sqlite
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
@@ -31,6 +30,7 @@ from komorebi_mcp.storage.tasks import purge
 from komorebi_mcp.storage.tokens import TokenRepository
 from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.storage.upstreams import UpstreamRepository
+from komorebi_mcp.storage.wiping import Wiper
 
 _UPSTREAMS = "\x1fupstreams"
 """Locked as an owner is; no owner has that name."""
@@ -72,6 +72,7 @@ class Store:
         self._readers = Semaphore(sqlite.READERS_MAX if one_file else postgres.CONNECTIONS_MAX)
         self._writer: AbstractAsyncContextManager[Any] = Lock() if one_file else self._readers
         self._notices = notices
+        self.wiper = Wiper(one_step, self._writer) if one_step is not None else None
 
     def read(self, owner: str) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that sees the owner's data; anything written in it is rolled back."""
@@ -251,13 +252,8 @@ class Store:
             InvalidInput: The database is no SQLite file.
             StorageError: It cannot be read or the copy not written.
         """
-        if self.dialect != "sqlite":
-            raise InvalidInput(
-                "The database is PostgreSQL, which has a tool for this. "
-                "Run `pg_dump --format=custom --file=FILE DATABASE`, or export to take captures elsewhere."
-            )
-        source = sqlite.database_path(self._writing.engine.url)
-        await to_thread.run_sync(partial(backup.copy_database, source, target, copied=copied))
+        address = self._writing.engine.url
+        await to_thread.run_sync(partial(backup.copy_database, address, target, copied=copied))
 
     async def check(self, *, writing: bool = False) -> None:
         """Returns when the database answers, and can be written where that is asked; changes nothing.
@@ -265,9 +261,8 @@ class Store:
         Raises:
             StorageUnavailable: It does not, or cannot.
         """
-        # Of no row, and yet refused where no row could be written.
-        change = update(meta).where(false()).values(value="")
-        asked = change if writing else select(meta.c.name).limit(1)
+        # A change of no row is refused, too, where none could be written.
+        asked = update(meta).where(false()).values(value="") if writing else select(meta.c.name).limit(1)
         async with self._session(write=writing, owner=None, opening=_nothing) as session:
             await session.run(lambda connection: connection.execute(asked))
 
