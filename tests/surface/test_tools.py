@@ -1,6 +1,7 @@
 """What the tools give, to a client of either era."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,24 @@ async def test_a_search_says_that_nobody_wrote_what_it_quotes(tmp_path: Path, mo
         assert notice not in text_of(exact)
 
 
+async def test_a_search_for_a_time_alone_says_how_to_list_what_was_captured_then(
+    tmp_path: Path, mode: str
+) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        there = await call(client, "capture", content="Bread rises slowly.")
+        result = await client.call_tool("search_captures", {"query": "what was on May 3 2026 and today"})
+        assert isinstance(result, CallToolResult)
+        assert text_of(result).startswith(
+            "0 hits. Try other words, drop a filter, or call list_captures with"
+        )
+        today = await client.call_tool("search_captures", {"query": "what about today"})
+        assert isinstance(today, CallToolResult)
+        found = re.search(r"since (\S+) and until (\S+) for", text_of(today))
+        assert found is not None
+        listed = await call(client, "list_captures", since=found[1], until=found[2])
+        assert [capture["id"] for capture in listed["captures"]] == [there["id"]]
+
+
 async def test_a_search_finds_and_its_hit_reads_whole(tmp_path: Path, mode: str) -> None:
     async with open_client(tmp_path, mode=mode) as client:
         wanted = await call(client, "capture", content="The reactor hums at midnight.")
@@ -227,7 +246,9 @@ async def test_a_project_is_listed_and_changed(tmp_path: Path, mode: str) -> Non
         changed = await call(client, "update_project", name="Old name", new_name="New/name", goal="Win.")
         assert changed["project"]["name"] == "New/name"
         assert changed["project"]["brief_uri"] == "komorebi://projects/New%2Fname/brief"
-        await call(client, "update_project", name="New/name", archived=True)
+        put_away = await client.call_tool("update_project", {"name": "New/name", "archived": True})
+        assert isinstance(put_away, CallToolResult)
+        assert ", archived)" in text_of(put_away)
         assert (await call(client, "list_projects"))["projects"] == []
 
 

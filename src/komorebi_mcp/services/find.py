@@ -20,7 +20,7 @@ from komorebi_mcp.services.portions import Portion, portion
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.terms import parse_query, terms
-from komorebi_mcp.text.times import time_span
+from komorebi_mcp.text.times import Span, time_span
 from komorebi_mcp.text.tokens import estimate_tokens
 
 READ_TOKENS_DEFAULT = 8_000
@@ -47,6 +47,8 @@ class SearchResult(Model):
     """So many captures match that the oldest were left aside; a rarer word or a filter reaches them."""
     loosened: bool = False
     """No capture has the "quoted words" in that order, so these have some words of the query."""
+    span: Span | None = None
+    """The time that the query speaks of."""
 
 
 class ReadResult(Portion):
@@ -135,6 +137,7 @@ class Find:
             omitted=omitted,
             capped=page.capped,
             loosened=page.loosened,
+            span=span,
         )
 
     async def missing(self, owner: str, ids: Sequence[str]) -> tuple[str, ...]:

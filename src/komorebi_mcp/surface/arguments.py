@@ -124,4 +124,8 @@ def check_window(since: datetime | None, until: datetime | None) -> None:
         InvalidInput: It ends before it begins.
     """
     if since is not None and until is not None and since >= until:
+        if since == until:
+            raise InvalidInput(
+                "until is not included, so since must be before it: for one day, give the day after as until."
+            )
         raise InvalidInput("since must be before until. Swap them or leave one out.")

@@ -44,6 +44,7 @@ from komorebi_mcp.surface.rendering import (
 )
 from komorebi_mcp.surface.room import ROOM_TOKENS, how_many_fit, page_that_fits
 from komorebi_mcp.surface.tools.record import READS, Call, Reply, Result, Tool
+from komorebi_mcp.text.times import Span
 
 
 class Filters(Model):
@@ -232,7 +233,7 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
     text = paragraphs(
         [
             counted(len(found.hits), "hit")
-            + (", best first:" if found.hits else ". Try other words or drop a filter."),
+            + (", best first:" if found.hits else f". {_instead(found.span)}"),
             "\n".join(hit(one) for one in found.hits),
             f"{counted(found.omitted, 'hit')} left out for length." if found.omitted else None,
             "No capture has the quoted words in that order, so these have some words of the query."
@@ -245,6 +246,14 @@ async def _search(call: Call, arguments: SearchArguments) -> Reply:
         ]
     )
     return Reply(HitList.of(found), text)
+
+
+def _instead(span: Span | None) -> str:
+    """What to do where nothing matches: words of time find nothing by themselves."""
+    if span is None:
+        return "Try other words or drop a filter."
+    window = f"since {span.start.isoformat()} and until {span.end.isoformat()}"
+    return f"Try other words, drop a filter, or call list_captures with {window} for all of that time."
 
 
 async def _read(call: Call, arguments: ReadArguments) -> Reply:

@@ -86,7 +86,10 @@ async def _update(call: Call, arguments: UpdateProjectArguments) -> Reply:
 
 
 def _line(project: Project) -> str:
-    told = [f"- **{project.name}** ({counted(project.captures, 'capture')}, {moment(project.updated_at)})"]
+    facts = [counted(project.captures, "capture"), moment(project.updated_at)]
+    if project.archived:
+        facts.append("archived")
+    told = [f"- **{project.name}** ({', '.join(facts)})"]
     if project.description:
         told.append(project.description)
     if project.goal:
