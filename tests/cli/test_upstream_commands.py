@@ -104,6 +104,7 @@ def test_a_secret_is_refused_with_the_way_to_refer_to_it(
     [
         (["there", "http://x/mcp"], "--replace"),
         (["x", "http://x/mcp", "--type", "pigeon"], "stdio, http or sse"),
+        ([" ", "http://x/mcp"], "name is empty"),
         (["x", "http://x/mcp", "--trust", "blindly"], "trust"),
         (["x", "--env", "NAME", "--", "npx"], "NAME=VALUE"),
     ],

@@ -68,7 +68,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{\n  "mcpServers": {},\n}', "is not JSON at line 3, column 1"),
+        (b'{\n  "mcpServers": {},\n}', "where no comment or trailing comma may be"),
         (b'{\n  // mine\n  "mcpServers": {}}', "is not JSON at line 2, column 3"),
         (b"[]", "does not hold a JSON object"),
         (b'{"mcpServers": []}', "something else than servers under 'mcpServers'"),

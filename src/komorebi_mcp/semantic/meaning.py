@@ -44,6 +44,9 @@ class Meaning:
             if self._encoder is None and self.failure is None:
                 try:
                     self._encoder = await anyio.to_thread.run_sync(partial(_load, self.wanted))
+                except (ImportError, KomorebiError) as error:
+                    self.failure = _reason(error)
+                    _log.warning("semantic.model_failed", model=self.wanted, reason=self.failure)
                 except Exception as error:  # noqa: BLE001 - whatever is wrong with it, search works without.
                     self.failure = _reason(error)
                     _log.exception("semantic.model_failed", model=self.wanted)

@@ -201,6 +201,8 @@ def _servers(document: Any) -> dict[str, Any]:
 
 
 def _upstream(name: str, entry: _Entry, *, folder: Path) -> UpstreamConfig:
+    if not name.strip():
+        raise ValueError("Its name is empty. Give it one, by which its tools can be told from others.")
     transport = _transport(entry)
     if transport == "stdio" and not entry.command:
         raise ValueError(
