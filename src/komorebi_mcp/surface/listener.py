@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from komorebi_mcp.errors import ConfigError
 
-CALLS_S = 0.6
+CALLS_S = 0.5
 """How long calls under way may take to be answered after a signal; then they are ended."""
 GRACE_S = 1
 """How long open connections may take to finish after a signal, whatever becomes of that."""

@@ -25,7 +25,7 @@ from komorebi_mcp.upstream.allowance import Allowance
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A longer line ends the connection."""
-EXIT_GRACE_S = 0.5
+EXIT_GRACE_S = 0.4
 """How long a child may take to end after its stdin closed, and again after SIGTERM: we have 2 s for all."""
 
 _READ_BYTES = 64 * 1024
