@@ -14,6 +14,7 @@ import anyio
 import structlog
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp_types.methods import CLIENT_REQUESTS
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -29,6 +30,7 @@ from komorebi_mcp.surface.http_sessions import ResumableSessions
 from komorebi_mcp.surface.listener import bind, listen
 from komorebi_mcp.surface.metrics import metrics
 from komorebi_mcp.surface.principal import whoever_is_in
+from komorebi_mcp.surface.scopes import METHODS
 from komorebi_mcp.surface.sdk import install_streams
 from komorebi_mcp.surface.server import KomorebiServer
 from komorebi_mcp.surface.streams import OpenStreams
@@ -48,6 +50,8 @@ _STOPPING: Final = JSONResponse(
     status_code=503,
     headers={"retry-after": "1"},
 )
+
+_METHODS: Final = METHODS.keys() | {method for method, _ in CLIENT_REQUESTS}
 
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -219,7 +223,8 @@ class AccessLog:
         async def noted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                # Some are members of an enumeration, which a line for people would spell out.
+                status = int(message["status"])
             await send(message)
 
         try:
@@ -234,6 +239,11 @@ class AccessLog:
                 path=scope.get("raw_path", b"").decode("latin-1")[:200],
                 status=status,
                 ms=round((time.monotonic() - began) * 1000, 1),
-                rpc=scope.get(RPC_METHOD),
+                rpc=_named(scope.get(RPC_METHOD)),
                 owner=principal.owner if principal else None,
             )
+
+
+def _named(method: str | None) -> str | None:
+    """The JSON-RPC method, where it is one of the protocol's; any other is a text of the client's."""
+    return method if method is None or method in _METHODS else "another"
