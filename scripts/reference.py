@@ -1,4 +1,4 @@
-"""Writes what is made from the code: docs/reference/, the list of decisions, and server.json.
+"""Writes what is made from the code: docs/reference/, the list of decisions, server.json, new files' schema.
 
 `--check` writes nothing and ends with status 1 if a file is not what it would write.
 """
@@ -15,12 +15,14 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+import sqlite_schema
 from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo
 
 from komorebi_mcp.cli.main import COMMANDS
 from komorebi_mcp.settings import Settings
+from komorebi_mcp.storage.migrate import NEW_FILE
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.surface.tools.record import Tool
 
@@ -291,6 +293,7 @@ FILES: dict[Path, Callable[[], str]] = {
     REFERENCE / "cli.md": cli_page,
     DECISIONS / "README.md": decisions_page,
     ROOT / "server.json": registry_entry,
+    NEW_FILE: sqlite_schema.script,
 }
 
 

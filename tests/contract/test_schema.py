@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, inspect, text
+from sqlalchemy import Connection, Engine, event, inspect, make_url, text
 
 import komorebi_mcp.storage.migrations
 from komorebi_mcp.domain.captures import (
@@ -28,7 +28,7 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.timeline import Bucket
 from komorebi_mcp.domain.vectors import Coverage, Vector
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.storage import migrate
+from komorebi_mcp.storage import migrate, sqlite
 from komorebi_mcp.storage.store import open_store
 from komorebi_mcp.storage.tables import OWNED, metadata, tokens
 from komorebi_mcp.text.terms import parse_query
@@ -58,6 +58,29 @@ async def test_the_migrated_schema_is_the_one_of_the_tables(store_url: str) -> N
     assert differences == []
     partial = [f"ix_captures_{name}" for name in ("unindexed", "due", "set_aside", "uncovered")]
     assert all(f"{store.dialect}_where" in indexes[name]["dialect_options"] for name in partial)
+
+
+def test_a_new_file_is_what_the_migrations_would_have_made(tmp_path: Path) -> None:
+    created, migrated = tmp_path / "created.db", tmp_path / "migrated.db"
+    for path, make in ((created, migrate.create), (migrated, migrate.upgrade)):
+        engine = sqlite.make_engine(make_url(f"sqlite:///{path}"))
+        make(engine)
+        engine.dispose()
+    assert _made_of(created) == _made_of(migrated)
+
+
+def _made_of(path: Path) -> dict[str, list[list[str]]]:
+    queries = {
+        "objects": "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name",
+        "statistics": "SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY tbl, idx",
+        "version": "SELECT version_num FROM alembic_version",
+        "meta": "SELECT name, length(value) FROM meta",
+        "journal": "PRAGMA journal_mode",
+    }
+    with closing(sqlite3.connect(path)) as connection:
+        found = {what: connection.execute(query).fetchall() for what, query in queries.items()}
+    # White space is of no account.
+    return {what: [" ".join(map(str, row)).split() for row in rows] for what, rows in found.items()}
 
 
 def test_every_table_with_an_owner_is_watched_for_statements_that_do_not_name_one() -> None:
