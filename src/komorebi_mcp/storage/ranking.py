@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, META_WEIGHT, SATURATION, Match, Wanted
-from komorebi_mcp.text.likeness import LIKE_MIN, bands, similarity
+from komorebi_mcp.text.likeness import LIKE_MIN, similarity, stripes
 
 # Fitted on half of a set of chats and meetings with questions about them, and checked on the other half.
 NEARBY_WEIGHT = 0.6
@@ -186,16 +186,16 @@ def _folded(ranked: Sequence[Match], signatures: Mapping[int, bytes | None]) -> 
     """Those that say almost the same as a better one folded under it, as far as there is room there."""
     matches: list[Match] = []
     folded: dict[int, list[int]] = {}
-    told: dict[int, list[tuple[int, bytes]]] = {}
+    told: dict[bytes, list[tuple[int, bytes]]] = {}
     for match in ranked[:REPEATS_SEEN]:
         signature = signatures[match.seq] or b""
-        held = bands(signature) if signature else ()
-        told_alike = (other for band in held for other in told.get(band, ()))
+        held = stripes(signature) if signature else ()
+        told_alike = (other for stripe in held for other in told.get(stripe, ()))
         first = next((seq for seq, other in told_alike if similarity(signature, other) >= LIKE_MIN), None)
         if first is None:
             matches.append(match)
-            for band in held:
-                told.setdefault(band, []).append((match.seq, signature))
+            for stripe in held:
+                told.setdefault(stripe, []).append((match.seq, signature))
         elif len(under := folded.setdefault(first, [])) < REPEATS_FOLDED_MAX:
             under.append(match.seq)
         else:
@@ -207,20 +207,20 @@ def _words(wanted: Wanted, head: Reading, nearby: Mapping[str, float]) -> float:
     """What the query's words come to in the capture and near it together, where twice is not two words."""
     if head.score is not None:
         return head.score
-    counts = {
-        term: head.counts.get(term, 0)
-        + META_WEIGHT * head.meta.get(term, 0)
-        + NEARBY_WEIGHT * nearby.get(term, 0.0)
-        for term in wanted.weights
-    }
+    counts: dict[str, float] = {**head.counts}
+    for others, worth in ((head.meta, META_WEIGHT), (nearby, NEARBY_WEIGHT)):
+        for term, count in others.items():
+            counts[term] = counts.get(term, 0.0) + worth * count
     return _bm25(wanted, counts, head.length)
 
 
 def _bm25(wanted: Wanted, counts: Mapping[str, float], length: float) -> float:
     norm = SATURATION * (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * length / MEAN_LENGTH)
-    return sum(
-        wanted.weights[term] * count * (SATURATION + 1) / (count + norm) for term, count in counts.items()
-    )
+    score = 0.0
+    # A loop, since all that ranking computes comes by here.
+    for term, count in counts.items():
+        score += wanted.weights[term] * count * (SATURATION + 1) / (count + norm)
+    return score
 
 
 def _nearby(head: Reading, around: Mapping[int, Reading | Beside]) -> dict[str, float]:
@@ -242,7 +242,11 @@ def _nearby(head: Reading, around: Mapping[int, Reading | Beside]) -> dict[str, 
 
 def same_session(one: Place, other: Place) -> bool:
     """Whether two captures near each other belong together."""
-    return one[:2] == other[:2] and abs(one.created_at - other.created_at) <= SESSION_GAP
+    return (
+        one.project_id == other.project_id
+        and one.title == other.title
+        and abs(one.created_at - other.created_at) <= SESSION_GAP
+    )
 
 
 def _sessions(wanted: Wanted, read: Iterable[Reading | Beside]) -> dict[int, float]:
@@ -267,8 +271,8 @@ def _sessions(wanted: Wanted, read: Iterable[Reading | Beside]) -> dict[int, flo
 
 
 def _session(wanted: Wanted, session: Sequence[Reading | Beside]) -> float:
-    score = 0.0
-    for term in wanted.weights:
-        count = sum(reading.counts.get(term, 0) for reading in session)
-        score += wanted.weights[term] * count / (count + SESSION_SATURATION)
-    return score
+    counts: dict[str, int] = {}
+    for reading in session:
+        for term, count in reading.counts.items():
+            counts[term] = counts.get(term, 0) + count
+    return sum(wanted.weights[term] * count / (count + SESSION_SATURATION) for term, count in counts.items())

@@ -41,18 +41,20 @@ def signature(terms: Sequence[str]) -> bytes | None:
     return bytes((RMinHash.ALGORITHM_VERSION, *(value & 0xFF for value in minhash.digest())))
 
 
-def bands(signed: bytes) -> list[int]:
-    """The signature's bands, as signed 64-bit numbers."""
-    version, places = signed[:1], signed[1:]
+def stripes(signed: bytes) -> list[bytes]:
+    """The signature in parts, of which one that is alike has some in common."""
+    version = signed[:1]
     return [
-        int.from_bytes(
-            hashlib.blake2b(
-                version + bytes((number,)) + places[number * _BAND_PLACES : (number + 1) * _BAND_PLACES],
-                digest_size=8,
-            ).digest(),
-            signed=True,
-        )
+        version + bytes((number,)) + signed[1 + number * _BAND_PLACES : 1 + (number + 1) * _BAND_PLACES]
         for number in range(_BANDS)
+    ]
+
+
+def bands(signed: bytes) -> list[int]:
+    """The signature's stripes as signed 64-bit numbers, to be stored."""
+    return [
+        int.from_bytes(hashlib.blake2b(stripe, digest_size=8).digest(), signed=True)
+        for stripe in stripes(signed)
     ]
 
 
