@@ -49,7 +49,7 @@ REPEATS_FOLDED_MAX = 5
 """So many of those are folded under it; more would crowd its place as they would crowd the page."""
 REPEATS_COST = 1.0
 """For each of the rest, so that it comes behind what says something else."""
-MEANING_WEIGHT = 0.2
+MEANING_WEIGHT = 0.1
 """The cosine between what the query means and what the capture means, where a model has read both."""
 LENGTH_BONUS = 0.12
 """Times the logarithm of a capture's length, up to `LENGTH_BONUS_MAX`: a nod answers nothing."""
