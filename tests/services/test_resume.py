@@ -151,6 +151,14 @@ async def test_decisions_that_differ_in_a_figure_are_two(tmp_path: Path) -> None
         assert told(resumed, "Decisions") == [(f"We stay on release {n}.", (kept[n],)) for n in (2, 1)]
 
 
+async def test_where_somebody_left_off_is_told_without_markup_and_mere_replies(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        await keep(rooms, "# Sprout\n\n![logo](a.png)\n\nA site generator.\n\n```sh\nmake\n```\nIt is new.")
+        await keep(rooms, "ok")
+        resumed = await rooms.resume.resume(OWNER, project="garden")
+        assert texts(told(resumed, "Where you left off")) == ["A site generator. It is new."]
+
+
 async def test_a_traceback_is_told_by_the_error_it_ends_in(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
         trace = 'Traceback (most recent call last):\n  File "a.py", line 3, in read\nValueError: bad row\n'

@@ -104,3 +104,8 @@ def test_plain_prose_names_no_code_and_no_error(content: str) -> None:
 
 def test_entities_are_capped() -> None:
     assert len(find_entities("foo_bar " * 2 * ENTITIES_MAX)) == ENTITIES_MAX
+
+
+def test_a_traceback_ends_in_an_error_whatever_it_is_called() -> None:
+    raised = 'Traceback (most recent call last):\n  File "a.py", line 1\n    raise x\nqueues.Empty: high'
+    assert values(raised, EntityType.ERROR) == ["queues.Empty: high"]

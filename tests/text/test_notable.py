@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from komorebi_mcp.text.notable import Sort, notable
+from komorebi_mcp.text.notable import Sort, notable, only_replies
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,11 @@ from komorebi_mcp.text.notable import Sort, notable
         ("We are still waiting for Lisbon.", [(Sort.OPEN, "We are still waiting for Lisbon.")]),
         ("Das ist noch offen.", [(Sort.OPEN, "Das ist noch offen.")]),
         ("ValueError: row 4711", [(Sort.ERROR, "ValueError: row 4711")]),
+        ("Mei? Any objections? No? Is there anything else?", []),
+        ("Rollback plan?", [(Sort.OPEN, "Rollback plan?")]),
+        ("昨日の会議は?", [(Sort.OPEN, "昨日の会議は?")]),
+        ("Le budget reste à 30 000 euros.", []),
+        ("Il reste à prévenir Mei.", [(Sort.OPEN, "Il reste à prévenir Mei.")]),
         ("The sky is blue.", []),
         ("", []),
     ],
@@ -28,3 +33,8 @@ def test_decisions_open_points_and_errors_are_found(text: str, found: list[tuple
 @given(st.text(max_size=400))
 def test_what_is_found_stands_in_the_text(text: str) -> None:
     assert all(found in text for _, found in notable(text))
+
+
+def test_what_only_replies_says_nothing_of_its_own() -> None:
+    assert all(map(only_replies, ["ok", "Yes, great!"]))
+    assert not any(map(only_replies, ["Ship it", "no", "好", "ok, Porto then"]))

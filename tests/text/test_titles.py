@@ -17,6 +17,10 @@ def test_a_title_is_never_empty_and_fits(content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "title"),
     [
+        (
+            "Both are made in `Queue.__init__`; we __really__ accept that.",
+            "Both are made in Queue.__init__; we really accept that.",
+        ),
         ("# **Hello** world\n\nbody", "Hello world"),
         ("\n\n- [x] buy milk\n- eggs", "buy milk"),
         ("3. Third thing", "Third thing"),

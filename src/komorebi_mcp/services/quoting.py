@@ -1,12 +1,13 @@
 """Quoting: what a resume says of single captures, in their own words."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from komorebi_mcp.domain.captures import EntityType, Kind
 from komorebi_mcp.domain.resume import Glimpse, ResumeItem
 from komorebi_mcp.text.cuts import one_line, shorten
-from komorebi_mcp.text.notable import Sort, notable
+from komorebi_mcp.text.markup import without_markup
+from komorebi_mcp.text.notable import Sort, notable, only_replies
 from komorebi_mcp.text.sentences import split_sentences
 
 SOURCES_MAX = 3
@@ -37,9 +38,17 @@ def notable_of(capture: Glimpse, *, read: bool) -> Iterable[tuple[Sort, str]]:
         yield from ((Sort.ERROR, text) for text in dict.fromkeys((errors[0], errors[-1])))
 
 
+def saying_something(captures: Sequence[Glimpse]) -> Sequence[Glimpse]:
+    """Without those that only reply, such as "ok", unless there are no others."""
+    return [each for each in captures if not only_replies(each.content[:_ITEM_CHARS_MAX])] or captures
+
+
 def gist_of(capture: Glimpse) -> ResumeItem:
     """How the capture begins: its first sentences, of code and logs the first line."""
     beginning = capture.content[: 4 * _ITEM_CHARS_MAX]
+    if capture.kind in _PROSE:
+        shown = without_markup(beginning)
+        beginning = beginning if shown.isspace() else shown
     spans = split_sentences(beginning)
     if not spans:
         return ResumeItem(text=line_of(beginning) or capture.title, sources=(capture.id,))

@@ -19,7 +19,15 @@ from komorebi_mcp.domain.resume import (
     SinceWhen,
 )
 from komorebi_mcp.errors import NotFound
-from komorebi_mcp.services.quoting import SOURCES_MAX, distinct, gist_of, line_of, notable_of, one_of_alike
+from komorebi_mcp.services.quoting import (
+    SOURCES_MAX,
+    distinct,
+    gist_of,
+    line_of,
+    notable_of,
+    one_of_alike,
+    saying_something,
+)
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.notable import Sort
@@ -42,6 +50,8 @@ SHORT, LEFT_OFF, DECISIONS, OPEN, ERRORS, CHANGED = (
     "Changed since you left",
 )
 _ITEMS_MAX = {SHORT: 3, LEFT_OFF: 5, DECISIONS: 10, OPEN: 10, ERRORS: 8, CHANGED: 20}
+_LEFT_OFF_READ = 3 * _ITEMS_MAX[LEFT_OFF]
+"""Some of them say no more than "ok"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +117,12 @@ async def _read(transaction: Transaction, name: str | None, since: datetime | No
         since, since_when = await recall.last_resume(name), SinceWhen.LAST_RESUME
     if since is None:
         since, since_when = last_activity(recent), SinceWhen.LAST_ACTIVITY
-    before: Sequence[Glimpse] = recent[: _ITEMS_MAX[LEFT_OFF]]
+    before: Sequence[Glimpse] = recent[:_LEFT_OFF_READ]
     changed: Sequence[Glimpse] = ()
     changed_count = 0
     if since is not None and since_when is not SinceWhen.LAST_ACTIVITY:
         earlier = where.model_copy(update={"until": since})
-        before = await recall.recent(earlier, limit=_ITEMS_MAX[LEFT_OFF])
+        before = await recall.recent(earlier, limit=_LEFT_OFF_READ)
         later = where.model_copy(update={"since": since})
         changed = await recall.recent(later, limit=_ITEMS_MAX[CHANGED])
         changed_count = len(changed)
@@ -200,7 +210,7 @@ def _drafts(material: _Material) -> list[_Draft]:
             found[sort].append(ResumeItem(text=line_of(text), sources=(each.id,)))
     told = {
         SHORT: material.brief,
-        LEFT_OFF: [gist_of(each) for each in material.before],
+        LEFT_OFF: [gist_of(each) for each in saying_something(material.before)],
         DECISIONS: found[Sort.DECISION],
         OPEN: found[Sort.OPEN],
         ERRORS: one_of_alike(distinct(found[Sort.ERROR])),

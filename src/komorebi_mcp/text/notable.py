@@ -7,6 +7,8 @@ from enum import StrEnum
 from komorebi_mcp.text.cues import asks
 from komorebi_mcp.text.entities import DECIDES, find_errors
 from komorebi_mcp.text.sentences import split_sentences
+from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
+from komorebi_mcp.text.terms import ordered_terms, stem, terms
 
 _SENTENCE_CHARS_MAX = 400
 """A longer one is a table, a dump or a text without full stops."""
@@ -17,9 +19,18 @@ _OPEN = re.compile(
     r"|(?:still|yet) (?:need|have|has|to|open|unclear|missing)"
     r"|needs? to (?:find out|decide|check|investigate|figure out|confirm|be (?:decided|checked|fixed))"
     r"|blocked (?:on|by)|wait(?:s|ing) (?:for|on)|next steps?|follow[- ]ups?|action items?|remains? open)\b"
-    r"|\b(?:noch (?:offen|zu klären|unklar)|à faire|reste à|por (?:hacer|decidir)|pendiente)\b"
+    r"|\b(?:noch (?:offen|zu klären|unklar)|à faire|reste à \w+r(?:e\b|\b)|por (?:hacer|decidir)|pendiente)\b"
     r"|未定|未解決|待办|待定",
     re.IGNORECASE,
+)
+
+
+_ASKED_TERMS_MIN = 2
+_ASKED_WORDS_MIN = 4
+"""A question of fewer words and terms cannot be understood by who was not there: "Any objections?" """
+_REPLIES = frozenset(map(stem, TALK_WORDS))
+_LIGHT_TERMS = _REPLIES | frozenset(
+    map(stem, STOP_WORDS | ASKING_WORDS | {"anybody", "everybody", "everyone", "nobody", "somebody"})
 )
 
 
@@ -39,7 +50,21 @@ def notable(text: str) -> Iterator[tuple[Sort, str]]:
             continue
         if DECIDES.search(sentence):
             yield Sort.DECISION, sentence
-        elif asks(sentence) or _OPEN.search(sentence) or _UNTICKED.search(text, max(0, start - 6), start):
+        elif (
+            (asks(sentence) and _says_what(sentence))
+            or _OPEN.search(sentence)
+            or _UNTICKED.search(text, max(0, start - 6), start)
+        ):
             yield Sort.OPEN, sentence
     for start, end in find_errors(text):
         yield Sort.ERROR, text[start:end]
+
+
+def _says_what(question: str) -> bool:
+    asked = sum(term not in _LIGHT_TERMS for term in ordered_terms(question))
+    return asked >= _ASKED_TERMS_MIN or (asked > 0 and len(question.split()) >= _ASKED_WORDS_MIN)
+
+
+def only_replies(text: str) -> bool:
+    """Whether it says nothing of its own: "ok", "Yes, great!"."""
+    return _REPLIES.issuperset(terms(text))

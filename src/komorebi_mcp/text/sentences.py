@@ -15,6 +15,8 @@ _LINE_CHARS_MAX = 200
 _LANGUAGE_CHARS = 600
 _INNER_END = re.compile(r"[.!?…][\s\"')\]”’»]|[^\x00-\u06d3]")  # noqa: RUF001 - quotation marks
 """Whether there is anything to split at: most short captures hold one sentence."""
+_SHORTENED = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Hr|Fr|Sr|Sra|Mme|Mlle)\.")
+"""A title or an initial, which has a name behind it."""
 _MARKS = re.compile(r"(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
 
 
@@ -38,7 +40,10 @@ def split_sentences(text: str, *, language: str | None = None) -> list[tuple[int
         for piece in pieces:
             behind = at + len(piece)
             stripped = piece.strip()
-            if stripped:
+            if spans and spans[-1][0] >= start and _SHORTENED.fullmatch(text, *spans[-1]) and stripped:
+                # "M. Tanaka" is one person, though a sentence may end in "M."
+                spans[-1] = (spans[-1][0], at + len(piece.rstrip()))
+            elif stripped:
                 begin = at + len(piece) - len(piece.lstrip())
                 spans.append((begin, begin + len(stripped)))
             at = behind

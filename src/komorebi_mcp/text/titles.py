@@ -27,7 +27,8 @@ _PREFIX = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"!?\[([^\[\]\n]{1,200})\]\([^()\s]{1,500}\)")
-_EMPHASIS = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)")
+_STRONG = re.compile(r"(?<![\w.])__(\S[^\n]{0,200}?)__(?!\w)")
+_EMPHASIS = re.compile(r"\*\*|`|(?<!\w)(?:\*|_(?!_))(?=\w)|(?<=[^\W_])[*_](?!\w)")
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
 _FRONT_TITLE = re.compile(r"""(?m)^title:[ \t]*["']?([^\n"']{1,300})""")
 _SENTENCE = re.compile(r"[.!?…](?=\s)|[。！？]")  # noqa: RUF001 - full-width marks
@@ -76,7 +77,7 @@ def _bare(line: str) -> str:
         if match is None or not line[match.end() :].strip():
             break
         line = line[match.end() :]
-    line = _EMPHASIS.sub("", _LINK.sub(r"\1", _TAG.sub(" ", line)))
+    line = _EMPHASIS.sub("", _STRONG.sub(r"\1", _LINK.sub(r"\1", _TAG.sub(" ", line))))
     return one_line(line).strip("#=-~ \t").removesuffix("-->").removesuffix("*/").strip(" :")
 
 
