@@ -292,6 +292,32 @@ def test_a_query_that_names_a_speaker_is_answered_by_that_speaker() -> None:
     )
 
 
+def test_notes_kept_one_after_the_other_are_no_session_unless_one_takes_up_the_other() -> None:
+    texts = [
+        "Mei wants the plan in writing before the release.",
+        "The importer fails on rows without a zone.",
+        "It was the export of the Lisbon office all along.",
+        "Lunch on Thursday is at the Thai place near the station.",
+    ]
+
+    def kept(source: str | None) -> list[Passage]:
+        return [
+            Passage(
+                capture_id=f"capture-{n}",
+                text=text,
+                title=text[:20],
+                source=source and f"{source} {n}",
+                created_at=START + timedelta(minutes=n),
+            )
+            for n, text in enumerate(texts)
+        ]
+
+    notes = summarize(kept(None), max_tokens=100, query="why does the importer fail?")
+    assert [one.sources[0] for one in notes.sentences] == ["capture-1", "capture-2"]
+    talk = summarize(kept("speaker"), max_tokens=100, query="why does the importer fail?")
+    assert len(talk.sentences) == len(texts)
+
+
 def test_an_answer_far_from_any_other_capture_of_its_session_brings_no_neighbours() -> None:
     scope = [
         passage("Nothing here concerns the matter at all.", 1, title="One"),

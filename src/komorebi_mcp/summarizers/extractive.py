@@ -39,8 +39,8 @@ _WORDING_POWER = 3
 _TELLING_POWER = 0.6
 """How far, among the answers to a query, what a summary would want goes before what does not stand alone."""
 _GOAL_GAIN = 1.5
-_GAIN = {Kind.CODE: 0.5, Kind.LOG: 0.3}
-"""Code says less to a reader than prose, and a line of a log that is no error less than that."""
+_GAIN = {Kind.CODE: 0.3, Kind.LOG: 0.3}
+"""A line of code, or of a log where it is no error, says less to a reader than prose."""
 
 
 def summarize(

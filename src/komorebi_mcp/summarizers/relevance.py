@@ -1,5 +1,6 @@
 """How well sentences answer a query: BM25 over sentences, each lending some of it to its neighbours."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -18,6 +19,11 @@ _FADING = 0.6
 _SPEAKER_GAIN = 2.0
 """So many times more count the words of whom the query names."""
 _SESSION_GAP_MAX = timedelta(minutes=10)
+_TAKES_UP = re.compile(
+    r"\W{0,8}(?:it|this|that|these|those|they|he|she|and|but|so|because|then|also|answer|fixed|yes|no)\b",
+    re.IGNORECASE,
+)
+"""How a note begins that goes on with the one before."""
 _RECORDS = frozenset({Kind.LOG, Kind.CODE, Kind.LINK, Kind.TOOL_RESULT})
 """What was written by no one who heard what stands beside it."""
 _SHARE_MIN = 0.2
@@ -71,11 +77,19 @@ def _named(passages: Sequence[Passage], asked: set[str], names: set[str]) -> dic
 
 
 def _goes_on(before: Passage, after: Passage) -> bool:
-    """Whether both belong to one session, such as two turns of a talk; records belong to none."""
+    """Whether both belong to one session, such as two turns of a talk; records belong to none.
+
+    Notes that somebody keeps one after the other may be of anything, unless one takes up the one before.
+    """
     if before is after:
         return True
-    return _RECORDS.isdisjoint((before.kind, after.kind)) and (
-        before.title == after.title != "" or abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX
+    if not _RECORDS.isdisjoint((before.kind, after.kind)):
+        return False
+    if before.title == after.title != "":
+        return True
+    is_talk = bool(before.source and after.source and before.source != after.source)
+    return abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX and (
+        is_talk or _TAKES_UP.match(after.text) is not None
     )
 
 
