@@ -194,3 +194,15 @@ async def test_a_large_project_is_told_in_short_from_its_pyramid(tmp_path: Path)
         resumed = await rooms.resume.resume(OWNER, project="garden")
         assert resumed.sections[0].heading == "In short"
         assert told(resumed, "In short")
+
+
+async def test_in_short_is_what_tells_most_and_not_what_came_first(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        for n in range(4):
+            await keep(rooms, f"Somebody painted gate {n} of the orchard before lunch.")
+        decision = await keep(rooms, "We moved the importer of the ledger to Porto.", kind=Kind.DECISION)
+        for n in range(8):
+            await keep(rooms, f"Somebody repaired fence {n} of the meadow after lunch.")
+        await rooms.settle()
+        resumed = await rooms.resume.resume(OWNER, project="garden")
+        assert ("We moved the importer of the ledger to Porto.", (decision,)) in told(resumed, "In short")

@@ -8,6 +8,7 @@ import anyio.to_thread
 
 from komorebi_mcp.domain.captures import CaptureFilter, Kind
 from komorebi_mcp.domain.clock import Clock
+from komorebi_mcp.domain.nodes import Node
 from komorebi_mcp.domain.projects import Project
 from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
 from komorebi_mcp.domain.resume import (
@@ -30,6 +31,7 @@ from komorebi_mcp.services.quoting import (
 )
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.storage.transaction import Transaction
+from komorebi_mcp.summarizers.extractive import summarize_nodes
 from komorebi_mcp.text.notable import Sort
 from komorebi_mcp.text.tokens import cut_to_tokens, estimate_tokens
 
@@ -50,6 +52,8 @@ SHORT, LEFT_OFF, DECISIONS, OPEN, ERRORS, CHANGED = (
     "Changed since you left",
 )
 _ITEMS_MAX = {SHORT: 3, LEFT_OFF: 5, DECISIONS: 10, OPEN: 10, ERRORS: 8, CHANGED: 20}
+_SHORT_TOKENS = 80
+_TOPS_MAX = 10
 _LEFT_OFF_READ = 3 * _ITEMS_MAX[LEFT_OFF]
 """Some of them say no more than "ok"."""
 
@@ -61,7 +65,8 @@ class _Material:
     project: Project | None
     since: datetime | None
     since_when: SinceWhen
-    brief: Sequence[ResumeItem]
+    tops: Sequence[Node]
+    """The highest nodes of its pyramid, the latest few; none while all there is fits a single node."""
     before: Sequence[Glimpse]
     """The latest captures before `since`; the latest of all on the first resume."""
     recent: Sequence[Glimpse]
@@ -132,7 +137,7 @@ async def _read(transaction: Transaction, name: str | None, since: datetime | No
         project=project,
         since=since,
         since_when=since_when,
-        brief=await _brief(transaction, name) if name is not None else (),
+        tops=await _tops(transaction, name) if name is not None else (),
         before=before,
         recent=recent,
         changed=changed,
@@ -140,19 +145,14 @@ async def _read(transaction: Transaction, name: str | None, since: datetime | No
     )
 
 
-async def _brief(transaction: Transaction, project: str) -> Sequence[ResumeItem]:
-    """What the project's pyramid tells first; nothing while all there is fits a single node."""
+async def _tops(transaction: Transaction, project: str) -> Sequence[Node]:
     shape = await transaction.pyramid.shape(project)
     if shape is None or shape.size <= FAN_OUT:
         return ()
     stale = {leaf // FAN_OUT for leaf in shape.due}
-    tops = frontier(shape.size, stale=stale, there=shape.places)
-    nodes = await transaction.pyramid.nodes(shape.project_id, tops[:1])
-    return [
-        ResumeItem(text=line_of(sentence.text), sources=sentence.sources[:SOURCES_MAX])
-        for node in nodes.values()
-        for sentence in node.sentences[: _ITEMS_MAX[SHORT]]
-    ]
+    tops = frontier(shape.size, stale=stale, there=shape.places)[-_TOPS_MAX:]
+    nodes = await transaction.pyramid.nodes(shape.project_id, tops)
+    return [nodes[place] for place in tops if place in nodes]
 
 
 def last_activity(latest_first: Sequence[Glimpse]) -> datetime | None:
@@ -209,7 +209,7 @@ def _drafts(material: _Material) -> list[_Draft]:
         for sort, text in notable_of(each, read=left >= 0):
             found[sort].append(ResumeItem(text=line_of(text), sources=(each.id,)))
     told = {
-        SHORT: material.brief,
+        SHORT: _in_short(material),
         LEFT_OFF: [gist_of(each) for each in saying_something(material.before)],
         DECISIONS: found[Sort.DECISION],
         OPEN: found[Sort.OPEN],
@@ -220,6 +220,15 @@ def _drafts(material: _Material) -> list[_Draft]:
         _Draft(heading, distinct(items)[: _ITEMS_MAX[heading]])
         for heading, items in told.items()
         if items or heading != SHORT
+    ]
+
+
+def _in_short(material: _Material) -> list[ResumeItem]:
+    """What the project's pyramid tells most."""
+    goal = material.project.goal if material.project else ""
+    draft = summarize_nodes(material.tops, max_tokens=_SHORT_TOKENS, goal=goal)
+    return [
+        ResumeItem(text=line_of(each.text), sources=each.sources[:SOURCES_MAX]) for each in draft.sentences
     ]
 
 
