@@ -20,7 +20,7 @@ from komorebi_mcp.summarizers.shortlist import shortlist
 from komorebi_mcp.text.tokens import estimate_tokens
 
 METHOD = "extractive"
-VERSION = 8
+VERSION = 9
 """Goes up with every change of what a node would tell. Stored ones are made anew when next something below
 them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
@@ -33,16 +33,15 @@ _TASTE_TALK = Taste(discount=0.6, length_power=0.25)
 
 
 def fingerprint(passage: Passage) -> str:
-    """A short text that differs where what a summary may take from the passage does."""
-    told = [passage.capture_id, passage.text, passage.title, passage.source or "", passage.kind.value]
-    joined = "\x00".join([*told, passage.created_at.isoformat()])
-    return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    """A text that differs where what a summary may take from the passage does."""
+    told = (passage.capture_id, passage.text, passage.title, passage.source, passage.kind.value)
+    return repr((*told, passage.created_at.isoformat()))
 
 
 def input_hash(level: int, inputs: Sequence[str], *, method: tuple[str, int]) -> str:
     """A short text that differs where what a node is made from, or how, does."""
     told = "\x00".join([*map(str, method), str(level), *inputs])
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def condense_passages(passages: Sequence[Passage]) -> NodeContent:
@@ -68,6 +67,9 @@ def condense_nodes(nodes: Sequence[NodeContent]) -> NodeContent:
         until=max(times, default=None),
     )
     counts = add_counts(nodes)
+    if len(counts) > COUNTS_MAX:
+        # What one capture of a hundred speaks of is no matter of them all, and still counts where it is told.
+        counts = Counter({name: n for name, n in counts.items() if n > 1})
     telling = _telling(regather(shortlist(nodes, tokens=UPPER_NODE_TOKENS)))
     budget = Budget(UPPER_NODE_TOKENS)
     if _all_fit(telling, budget):

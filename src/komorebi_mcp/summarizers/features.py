@@ -87,7 +87,8 @@ def survey(
     own = count(candidates) if own is None else own
     if counts is not None:
         # The rarest are not carried up, but have been seen here at least.
-        dict.update(own, {name: counts[name] for name in own.keys() & counts if counts[name] > own[name]})
+        known = counts.get
+        dict.update(own, [(name, more) for name, n in own.items() if (more := known(name, 0)) > n])
     # Few counts differ, and a power takes far longer than a look-up; most concepts occur once.
     powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in set(own.values())}
     often = [(concept, n) for concept, n in own.items() if n > 1]
