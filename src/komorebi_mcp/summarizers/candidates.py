@@ -152,24 +152,20 @@ def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]
     spans = split_sentences(prose, language=language)
     if len(spans) > _HEAD_SENTENCES_MAX + _TAIL_SENTENCES_MAX:
         spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
-    placed = [(start, text[start:end], kind) for start, end in spans]
+    told = [(text[start:end], kind) for start, end in spans]
     if kind in MARKED:
-        placed[1:] = [
-            # "We keep it. Nobody objected.": what was decided is the first.
-            (start, sentence, kind if _says_enough(sentence) else Kind.NOTE)
-            for start, sentence, kind in placed[1:]
-        ]
-    placed += [
-        (start, line, Kind.CODE) for start, end in fences(text) for line in code_lines(text[start:end])
-    ]
-    placed.sort(key=itemgetter(0))
-    if not placed:
-        return [(text[start:end], kind) for start, end in split_sentences(text, language=language)]
-    return [(sentence, of_kind) for _, sentence, of_kind in placed]
+        # "We keep it. Nobody objected.": what was decided is the first.
+        told[1:] = [(said, kind if _says_enough(said) else Kind.NOTE) for said, _ in told[1:]]
+    if blocks := fences(text):
+        placed = [(start, *each) for (start, _), each in zip(spans, told, strict=True)]
+        placed += [(start, line, Kind.CODE) for start, end in blocks for line in code_lines(text[start:end])]
+        placed.sort(key=itemgetter(0))
+        told = [(line, of_kind) for _, line, of_kind in placed]
+    return told or [(text[start:end], kind) for start, end in split_sentences(text, language=language)]
 
 
 def _says_enough(sentence: str) -> bool:
-    return len(content_of(words_of(sentence))) >= CONTENT_WORDS_MIN
+    return len(_analysed(sentence)[1]) >= CONTENT_WORDS_MIN
 
 
 def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str], *, read: str) -> Candidate:
