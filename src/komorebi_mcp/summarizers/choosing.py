@@ -3,7 +3,6 @@
 import heapq
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from math import fsum
 from math import pow as power
 
@@ -90,10 +89,11 @@ def choose(
 ) -> list[Candidate]:
     """Greedily the best candidates with a score above 0 that fit; their concepts are added to `told`.
 
-    The share of a candidate's concepts that is told already, by `weights`, only grows, so what was computed
-    earlier is an upper bound of its gain, and most need not be computed again (lazy greedy, Minoux 1978).
+    `weights` has all their concepts. The share of them that is told already only grows, so what was computed
+    earlier is an upper bound of a candidate's gain, and most need not be computed again (lazy greedy,
+    Minoux 1978).
     """
-    weight = weights.get
+    weight = weights.__getitem__
     bare = [score / power(max(1, len(one.words)), taste.length_power) for one, score in scored]
     masses: dict[int, float] = {}
 
@@ -103,14 +103,16 @@ def choose(
             return bare[place]
         mass = masses.get(place)
         if mass is None:
-            mass = masses[place] = fsum(map(weight, concepts, repeat(0.0)))
-        share = fsum(map(weight, concepts & told, repeat(0.0))) / mass if mass else 1.0
+            mass = masses[place] = fsum(map(weight, concepts))
+        share = fsum(map(weight, concepts & told)) / mass if mass else 1.0
         return bare[place] * (1.0 - taste.discount * share)
 
     heap = [(-bound, place) for place, bound in enumerate(bare) if bound > 0]
     heapq.heapify(heap)
     bytes_min = min([one.text_bytes for one, _ in scored], default=0)
     chosen: list[Candidate] = []
+    # Those whose gain was computed since the last one was chosen.
+    exact = set[int]()
     if not budget.fits_bytes(bytes_min):
         return chosen
     while heap:
@@ -119,13 +121,15 @@ def choose(
         if not budget.fits_bytes(one.text_bytes):
             heapq.heappop(heap)
             continue
-        now = (-gain(place), place)
-        heapq.heapreplace(heap, now)
-        if heap[0] == now:
+        if place not in exact:
+            exact.add(place)
+            heapq.heapreplace(heap, (-gain(place), place))
+        if heap[0][1] == place:
             heapq.heappop(heap)
             budget.take_bytes(one.text_bytes)
             told |= one.concepts
             chosen.append(one)
+            exact.clear()
             if not budget.fits_bytes(bytes_min):
                 break
     return chosen
