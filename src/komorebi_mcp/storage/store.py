@@ -281,17 +281,13 @@ class Store:
             await session.end(commit=write)
 
 
-def _nothing(_: Connection) -> None:
-    return None
-
-
-def _to_nobody(_: Change) -> None:
+def _nothing(_: object) -> None:
     return None
 
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, clock: Clock = utc_now, announce: Announce = _to_nobody
+    url: str, *, clock: Clock = utc_now, announce: Announce = _nothing
 ) -> AsyncIterator[Store]:
     """The store at `url`, its schema brought up to date; closed at exit. `announce` is told what it changes.
 
