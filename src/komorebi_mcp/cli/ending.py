@@ -6,8 +6,8 @@ from typing import Final
 
 import structlog
 
-END_S: Final = 1.9
-"""After a signal: supervisors and people are promised two seconds."""
+END_S: Final = 1.8
+"""After a signal. Two seconds are promised, and a large process takes a moment to be taken down."""
 
 
 def end_by_all_means() -> None:
