@@ -64,6 +64,26 @@ async def test_a_search_within_a_budget_says_what_it_left_out_and_goes_on_there(
         assert sorted(seen) == sorted(ids)
 
 
+async def test_pages_hold_each_match_once_although_captures_arrive_and_are_enriched_between_them(
+    tmp_path: Path,
+) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        ids = await store(rooms, *(f"Number {n} of the zebra ledger." for n in range(60)), project="zoo")
+        seen: list[str] = []
+        cursor = None
+        while True:
+            found = await rooms.find.search(
+                OWNER, "zebra", CaptureFilter(project="zoo"), limit=7, cursor=cursor
+            )
+            seen += [hit.id for hit in found.hits]
+            seen += [other for hit in found.hits for other in hit.also]
+            if (cursor := found.next_cursor) is None:
+                break
+            await store(rooms, f"A late zebra, after {len(seen)} others.", project="zoo")
+            await rooms.settle()
+        assert sorted(seen) == sorted(ids)
+
+
 async def test_an_empty_query_says_what_to_do_instead(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
         with pytest.raises(InvalidInput, match="list_captures"):

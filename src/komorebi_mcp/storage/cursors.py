@@ -13,7 +13,7 @@ from typing import Any
 from komorebi_mcp.errors import InvalidInput
 
 _SEAL_BYTES = 16
-_FORMAT = "2"
+_FORMAT = "3"
 """Part of the seal: cursors of another format are refused."""
 
 

@@ -5,10 +5,12 @@ own ranking; `ranking` then puts these in order. Captures still waiting for enri
 terms, here, so that an acknowledged capture is found at once.
 """
 
+import secrets
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from heapq import nlargest
 from typing import Any
 
@@ -22,7 +24,7 @@ from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
 from komorebi_mcp.storage.owned import Rows, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
-from komorebi_mcp.storage.ranking import REACH, Beside, Reading, by_own_words, rank, same_session
+from komorebi_mcp.storage.ranking import REACH, Beside, Ranked, Reading, by_own_words, rank, same_session
 from komorebi_mcp.storage.tables import captures, projects
 from komorebi_mcp.storage.wording import Sought, forms, in_query, look_up, spellings, weigh
 from komorebi_mcp.text.snippets import mark
@@ -59,6 +61,8 @@ class _Place:
     before: Match | None = None
     behind_head: bool = False
     """The ranked head has been shown; `before` is a match in the database's own order."""
+    head: str = ""
+    """The name under which memory may have the head."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,11 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
     asked = digest(query.model_copy(update={"span": None, "meaning": None}), where)
     place = None
     if cursor is not None:
-        score, seq, newest_seq, behind_head, sought, span_s = rows.cursors.open(
+        score, seq, newest_seq, behind_head, head, sought, span_s = rows.cursors.open(
             cursor, owner=rows.owner, list_of="search", asked=asked
         )
-        place = _Place(newest_seq, tuple(Sought(*each) for each in sought), Match(score, seq), behind_head)
+        found = tuple(Sought(*each) for each in sought)
+        place = _Place(newest_seq, found, Match(score, seq), behind_head, head)
         span = span_s and tuple(datetime.fromtimestamp(second, UTC) for second in span_s)
         query = query.model_copy(update={"span": span})
     query = query.model_copy(
@@ -110,14 +115,35 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
     if shown.following is not None:
         last, behind_head = shown.following
         span_s = query.span and [moment.timestamp() for moment in query.span]
-        position = [last.score, last.seq, place.newest_seq, behind_head, place.sought, span_s]
+        head = place.head or secrets.token_urlsafe(6)
+        rows.memory.keep_head(head, shown.head)
+        position = [last.score, last.seq, place.newest_seq, behind_head, head, place.sought, span_s]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="search", asked=asked)
     return HitPage(
         items=_hits(rows, query, shown),
         next_cursor=next_cursor,
-        capped=shown.capped,
+        capped=shown.head.capped,
         loosened=loosened,
     )
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The best matches in their order, as the first page found it: enrichment changes scores meanwhile."""
+
+    ranked: Ranked
+    capped: bool
+    is_all: bool
+    """Nothing else matches."""
+
+    def __contains__(self, seq: int) -> bool:
+        return seq in self.seqs
+
+    @cached_property
+    def seqs(self) -> frozenset[int]:
+        """All that is on its pages, also under others."""
+        shown = {match.seq for match in self.ranked.matches}
+        return frozenset(shown.union(*self.ranked.folded.values()))
 
 
 @dataclass(frozen=True)
@@ -127,14 +153,25 @@ class _Shown:
     matches: list[Match]
     following: tuple[Match, bool] | None
     """Where the next page begins: a match, and whether that is in the database's own order."""
-    capped: bool
+    head: _Head
     folded: Mapping[int, Sequence[int]] = field(default_factory=dict)
     """What says almost the same as one of these, by that one's arrival number."""
 
 
 def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the best matches as `ranking` orders them."""
-    place = asked.place
+    before = asked.place.before
+    head = _head_of(rows, asked)
+    rest = [match for match in head.ranked.matches if before is None or match < before]
+    if len(rest) > limit:
+        return _Shown(rest[:limit], (rest[limit - 1], False), head, head.ranked.folded)
+    return _Shown(rest, None if head.is_all else (_FIRST_BEHIND_HEAD, True), head, head.ranked.folded)
+
+
+def _head_of(rows: Rows, asked: _Asked) -> _Head:
+    kept: _Head | None = rows.memory.head(asked.place.head)
+    if kept is not None:
+        return kept
     waiting, indexed, found = _matches(rows, asked)
     head = _promising(found)
     meant = _meant(rows, asked)
@@ -142,22 +179,18 @@ def _head(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     near = _near(asked, heads, indexed).difference(heads)
     around: dict[int, Reading | Beside] = {**heads, **readings.beside(rows, asked.wanted, near)}
     ranked = rank(asked.wanted, list(heads.values()), around, _closeness(rows, asked, heads))
-    rest = [match for match in ranked.matches if place.before is None or match < place.before]
-    if len(rest) > limit:
-        return _Shown(rest[:limit], (rest[limit - 1], False), indexed.capped, ranked.folded)
-    following = (_FIRST_BEHIND_HEAD, True) if len(found) > len(head) else None
-    return _Shown(rest, following, indexed.capped, ranked.folded)
+    return _Head(ranked, indexed.capped, is_all=len(found) <= len(head))
 
 
 def _tail(rows: Rows, asked: _Asked, limit: int) -> _Shown:
     """A page of the matches behind the head, in the database's order. Their scores are below the head's."""
     before = asked.place.before
-    waiting, indexed, found = _matches(rows, asked)
-    shown_before = _heads(rows, asked, waiting, _promising(found), _meant(rows, asked))
-    behind = (m for m in found if (before is None or m < before) and m.seq not in shown_before)
+    head = _head_of(rows, asked)
+    _, _, found = _matches(rows, asked)
+    behind = (m for m in found if (before is None or m < before) and m.seq not in head)
     best = nlargest(limit + 1, behind)
     shown = [Match(-1 - 1 / (1 + max(match.score, 0.0)), match.seq) for match in best[:limit]]
-    return _Shown(shown, (best[limit - 1], True) if len(best) > limit else None, capped=indexed.capped)
+    return _Shown(shown, (best[limit - 1], True) if len(best) > limit else None, head)
 
 
 def _meant(rows: Rows, asked: _Asked) -> Iterable[int]:
