@@ -259,13 +259,13 @@ async def test_searches_that_read_the_vectors_at_the_same_time_keep_each_once(
     one_at_a_time = Prepared(vectors._SINCE.statement.limit(1))  # type: ignore[union-attr]
     monkeypatch.setattr(vectors, "_SINCE", one_at_a_time)
     async with open_store(store_url) as store:
-        await _add(store, *[YARD] * 30)
+        await _add(store, *[YARD] * 10)
         with anyio.fail_after(5):
             async with anyio.create_task_group() as searches:
-                for _ in range(8):
+                for _ in range(4):
                     searches.start_soon(_hits, store, "car")
         [known] = store._memory.vectors.values()
-        assert len(known.nearest(_vector(CAR).values, 100)) == known._count == 30
+        assert len(known.nearest(_vector(CAR).values, 100)) == known._count == 10
 
 
 async def test_what_is_kept_in_memory_stays_small_whoever_searches(
