@@ -11,6 +11,11 @@ from komorebi_mcp.domain.captures import CaptureFilter, Kind, Status
 from komorebi_mcp.storage.owned import Rows, canonical, equals
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
+# Made once: making an alias, with a column for each of the table's, costs as much as the statement takes.
+_FIRST = captures.alias("first")
+_EARLIER = captures.alias("earlier")
+_TAGGED = capture_tags.alias("tagged")
+
 
 def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> ColumnElement[bool]:
     """The condition that a row of `of` fits the filter and belongs to the owner."""
@@ -38,10 +43,9 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
     if where.ids:
         conditions.append(row.id.in_(canonical(where.ids)))
     for tag in where.tags:
-        tagged = capture_tags.alias()
         # Asked of each row, since the list of all captures with a frequent tag is long.
-        holds = select(tagged.c.seq).where(
-            rows.mine(tagged), tagged.c.seq == row.seq, equals(tagged.c.tag, tag)
+        holds = select(_TAGGED.c.seq).where(
+            rows.mine(_TAGGED), _TAGGED.c.seq == row.seq, equals(_TAGGED.c.tag, tag)
         )
         conditions.append(exists(holds))
     return and_(*conditions)
@@ -49,21 +53,19 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
 
 def folded(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
     """Fits the filter, and is no copy of an earlier capture that fits it too."""
-    first = captures.alias("first")
     shown = exists(
-        select(first.c.seq).where(first.c.id == captures.c.duplicate_of, fitting(rows, where, first))
+        select(_FIRST.c.seq).where(_FIRST.c.id == captures.c.duplicate_of, fitting(rows, where, _FIRST))
     )
     return and_(fitting(rows, where), or_(captures.c.duplicate_of.is_(None), ~shown))
 
 
 def grouped(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
     """Is no passage that follows another one of its group that fits the filter too."""
-    earlier = captures.alias("earlier")
     shown = exists(
-        select(earlier.c.seq).where(
-            earlier.c.group_id == captures.c.group_id,
-            earlier.c.group_position < captures.c.group_position,
-            fitting(rows, where, earlier),
+        select(_EARLIER.c.seq).where(
+            _EARLIER.c.group_id == captures.c.group_id,
+            _EARLIER.c.group_position < captures.c.group_position,
+            fitting(rows, where, _EARLIER),
         )
     )
     return or_(captures.c.group_id.is_(None), ~shown)
