@@ -39,6 +39,8 @@ _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _JOINT = re.compile(r"['.\-_]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
+_ACRONYMS = re.compile(r"[A-Z][A-Z0-9]*[A-Z]s")
+"""More than one of something: URLs, PDFs."""
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _RUN_CHARS_MAX = 4
 """Longer ones are words of another script, which would push the others out of the cache."""
@@ -162,6 +164,8 @@ def _of_compound(word: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     folded = word.casefold()
     if folded in STOP_WORDS:
         return (folded.replace("'", ""),), ()
+    if _ACRONYMS.fullmatch(word):
+        return (stem(folded[:-1]),), ()
     clitic = _CLITIC.search(folded)
     if clitic:
         word = word[: clitic.start()]
