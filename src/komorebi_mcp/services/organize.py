@@ -55,7 +55,9 @@ class Organize:
             if len(wanted) > 1:
                 raise InvalidInput("content goes with one id. Repeat the call for each capture.")
             if not change.content:
-                raise InvalidInput("The new content is empty. Call forget_captures to delete the capture.")
+                raise InvalidInput(
+                    "The new content is empty. Give some text, or delete the capture with forget_captures."
+                )
             content, redactions = await admit(change.content, secrets=self._secrets)
             change = change.model_copy(update={"content": content, "redactions": redactions})
         async with self._store.write(owner) as transaction:

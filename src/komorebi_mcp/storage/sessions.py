@@ -7,6 +7,7 @@ statement is left half-way. One that only reads is brought to its end by interru
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -89,7 +90,9 @@ class Session:
         if connection is None:
             return
         with storage_errors(), CancelScope(shield=True):
-            await self._carry_out(partial(_end, connection, commit=commit and not self._failed))
+            await _cancelled_after(
+                self._carry_out(partial(_end, connection, commit=commit and not self._failed))
+            )
         if commit and self._failed:
             # PostgreSQL answers the COMMIT of a failed transaction with a silent rollback.
             raise StorageError(
@@ -111,6 +114,26 @@ class Session:
             connection.close()
             raise
         return connection
+
+
+async def _cancelled_after(work: Awaitable[None]) -> None:
+    """Awaits the work; a cancellation in between, as of a person's Ctrl-C, comes true at the next await.
+
+    Whoever committed can tell what is stored, which a cancellation here would leave untold. No cancel scope
+    shields from one of asyncio's own.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        task.result()
+        this = asyncio.current_task()
+        assert this is not None  # noqa: S101 - a coroutine runs in one.
+        this.uncancel()
+        this.cancel()
 
 
 def _end(connection: Connection, *, commit: bool) -> None:
