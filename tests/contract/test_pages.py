@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Kind, Order, Status
 from komorebi_mcp.errors import InvalidInput
+from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.storage.store import Store, open_store
+from komorebi_mcp.text.terms import parse_query
 from support.clock import StillClock
 
 ME = "local"
@@ -135,6 +137,36 @@ async def test_a_cursor_is_good_for_its_own_list_only(store_url: str) -> None:
         async with store.read("other") as transaction:
             with pytest.raises(InvalidInput):
                 await transaction.captures.page(CaptureFilter(), cursor=cursor)
+
+
+@pytest.mark.parametrize(
+    ("tags", "fitting"),
+    [
+        (("red | blue",), {0, 1, 3}),
+        (("round", "red | blue"), {1, 3}),
+        (("red | blue", "red | green"), {0, 1}),
+        (("no such | blue",), {3}),
+        (("no such | none either",), set()),
+        (("this | that",), {4}),
+        (("|",), {5}),
+    ],
+)
+async def test_a_tag_with_an_upright_stroke_asks_for_either(
+    store_url: str, tags: tuple[str, ...], fitting: set[int]
+) -> None:
+    of_each = [("red",), ("red", "round"), ("green", "round"), ("blue", "round"), ("this | that",), ("|",)]
+    async with open_store(store_url) as store:
+        made = [CaptureCreate(content=f"Thing {n}.", tags=own) for n, own in enumerate(of_each)]
+        ids = [receipt.id for receipt in await store.take_in(ME, made)]
+        async with store.work() as queue:
+            jobs = await queue.claim(limit=100, lease_s=60)
+        await store.enrich(ME, [(job, enrich(job.capture)) for job in jobs])
+        where = CaptureFilter(tags=tags)
+        async with store.read(ME) as transaction:
+            listed = await transaction.captures.page(where)
+            found = await transaction.captures.search(parse_query("thing"), where)
+    assert {ids.index(capture.id) for capture in listed.items} == fitting
+    assert {ids.index(hit.id) for hit in found.items} == fitting
 
 
 async def test_a_list_by_tags_comes_page_by_page_in_the_order_of_its_captures(

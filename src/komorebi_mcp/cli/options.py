@@ -13,7 +13,8 @@ OfStatus = Annotated[
 ]
 OfKind = Annotated[Kind | None, typer.Option(help="Only this kind.")]
 WithTags = Annotated[
-    list[str] | None, typer.Option("--tag", help="Only with this tag; repeat it for several.")
+    list[str] | None,
+    typer.Option("--tag", help="Only with this tag; repeat it for several, or write 'a | b' for either."),
 ]
 Since = Annotated[
     str | None,

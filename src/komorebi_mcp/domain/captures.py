@@ -227,7 +227,7 @@ class CaptureFilter(Model):
     kinds: tuple[Kind, ...] = ()
     """Any of these."""
     tags: tuple[str, ...] = ()
-    """All of these."""
+    """All of these; see `either_of`."""
     source: str | None = None
     since: datetime | None = None
     """Inclusive, by `created_at`."""
@@ -235,6 +235,11 @@ class CaptureFilter(Model):
     """Exclusive, by `created_at`."""
     ids: tuple[str, ...] = ()
     """Any of these."""
+
+
+def either_of(tag: str) -> tuple[str, ...]:
+    """The tags of which a filter's `tag` asks for one: itself, and those that ` | ` stands between in it."""
+    return tuple(dict.fromkeys((tag, *filter(None, tag.split(" | ")))))
 
 
 class Order(StrEnum):

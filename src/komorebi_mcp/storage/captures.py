@@ -240,13 +240,12 @@ def _page(
 ) -> Page[CaptureOverview]:
     asked = digest(where, order)
     statement = rows.select(*OVERVIEW, of=captures).where(folded(rows, where), grouped(rows, where))
-    if where.tags:
+    leading = rarest(rows, where.tags)
+    if leading is not None:
         # Led by the tag, whose rows are in this order: a rare one is not looked for among all captures.
         row = capture_tags.c
         tagged = WITH_PROJECT.join(capture_tags, row.seq == captures.c.seq)
-        statement = statement.select_from(tagged).where(
-            rows.mine(capture_tags), equals(row.tag, rarest(rows, where.tags))
-        )
+        statement = statement.select_from(tagged).where(rows.mine(capture_tags), equals(row.tag, leading))
     else:
         row = captures.c
         statement = statement.select_from(WITH_PROJECT)

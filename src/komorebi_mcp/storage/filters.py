@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select
 from sqlalchemy.sql.selectable import FromClause
 
-from komorebi_mcp.domain.captures import CaptureFilter, Kind, Status
+from komorebi_mcp.domain.captures import CaptureFilter, Kind, Status, either_of
 from komorebi_mcp.storage.owned import Rows, canonical, equals
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
@@ -45,7 +45,9 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
     for tag in where.tags:
         # Asked of each row, since the list of all captures with a frequent tag is long.
         holds = select(_TAGGED.c.seq).where(
-            rows.mine(_TAGGED), _TAGGED.c.seq == row.seq, equals(_TAGGED.c.tag, tag)
+            rows.mine(_TAGGED),
+            _TAGGED.c.seq == row.seq,
+            or_(*(equals(_TAGGED.c.tag, each) for each in either_of(tag))),
         )
         conditions.append(exists(holds))
     return and_(*conditions)
@@ -74,8 +76,8 @@ def grouped(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:
 _TAG_PROBE = 1_000
 
 
-def rarest(rows: Rows, tags: Sequence[str]) -> str:
-    """The tag that the fewest captures carry, as far as a short look tells."""
+def rarest(rows: Rows, tags: Sequence[str]) -> str | None:
+    """The tag that the fewest captures carry, as a short look tells; None where each is one of several."""
 
     def carried(tag: str) -> int:
         some = rows.select(capture_tags.c.seq, of=capture_tags).where(equals(capture_tags.c.tag, tag))
@@ -83,7 +85,8 @@ def rarest(rows: Rows, tags: Sequence[str]) -> str:
             rows.run(select(func.count()).select_from(some.limit(_TAG_PROBE).subquery("probed"))).scalar_one()
         )
 
-    return tags[0] if len(tags) == 1 else min(tags, key=carried)
+    certain = [tag for tag in tags if either_of(tag) == (tag,)]
+    return min(certain, key=carried) if len(certain) > 1 else next(iter(certain), None)
 
 
 def digest(*asked: Any) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, func, select, update
 
-from komorebi_mcp.domain.captures import CaptureFilter
+from komorebi_mcp.domain.captures import CaptureFilter, either_of
 from komorebi_mcp.storage.owned import Rows, batches, equals, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
@@ -78,7 +78,7 @@ def asked_for(rows: Rows, where: CaptureFilter) -> list[list[str]]:
         asked.append([_project(rows.run(named).scalar() or -1)])
     if where.kinds:
         asked.append([_kind(kind) for kind in where.kinds])
-    asked += [[_tag(tag)] for tag in where.tags]
+    asked += [[_tag(each) for each in either_of(tag)] for tag in where.tags]
     return asked
 
 

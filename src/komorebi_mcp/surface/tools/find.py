@@ -51,7 +51,7 @@ class Filters(Model):
     project: ProjectName | None = None
     status: Status | None = None
     kind: Kind | None = None
-    tags: Annotated[ListedTags, Field(description="All of these")] = ()
+    tags: Annotated[ListedTags, Field(description="All; a | b: either")] = ()
     since: Annotated[Since | None, Field(description="ISO 8601 or words (last week)")] = None
     until: Until | None = None
 
