@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter
+from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.text.tokens import estimate_tokens
@@ -82,6 +82,20 @@ async def test_pages_hold_each_match_once_although_captures_arrive_and_are_enric
             await store(rooms, f"A late zebra, after {len(seen)} others.", project="zoo")
             await rooms.settle()
         assert sorted(seen) == sorted(ids)
+
+
+async def test_a_later_page_leaves_out_what_no_longer_fits(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        await store(rooms, *(f"Number {n} of the zebra ledger." for n in range(20)), project="zoo")
+        where = CaptureFilter(project="zoo")
+        first = await rooms.find.search(OWNER, "zebra", where, limit=7)
+        second = await rooms.find.search(OWNER, "zebra", where, limit=7, cursor=first.next_cursor)
+        moved, forgotten, *others = (hit.id for hit in second.hits)
+        async with rooms.store.write(OWNER) as transaction:
+            await transaction.captures.update([moved], CaptureUpdate(project="farm"))
+            await transaction.captures.forget([forgotten])
+        again = await rooms.find.search(OWNER, "zebra", where, limit=7, cursor=first.next_cursor)
+    assert [hit.id for hit in again.hits] == others
 
 
 async def test_an_empty_query_says_what_to_do_instead(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, s
 from sqlalchemy.sql.selectable import FromClause
 
 from komorebi_mcp.domain.captures import CaptureFilter, Kind, Status, either_of
-from komorebi_mcp.storage.owned import Rows, canonical, equals
+from komorebi_mcp.storage.owned import Rows, among, canonical, equals
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
 # Made once: making an alias, with a column for each of the table's, costs as much as the statement takes.
@@ -51,6 +51,16 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
         )
         conditions.append(exists(holds))
     return and_(*conditions)
+
+
+def still_fitting(rows: Rows, where: CaptureFilter, seqs: Sequence[int]) -> set[int]:
+    """Those of the captures with these arrival numbers that fit the filter."""
+    row = captures.c
+    return set(
+        rows.run(
+            rows.select(row.seq, of=captures).where(fitting(rows, where), among(row.seq, seqs))
+        ).scalars()
+    )
 
 
 def folded(rows: Rows, where: CaptureFilter) -> ColumnElement[bool]:

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.domain.search import Hit, HitPage, SearchQuery
 from komorebi_mcp.storage import readings, search_postgres, search_sqlite
-from komorebi_mcp.storage.filters import digest
+from komorebi_mcp.storage.filters import digest, still_fitting
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
 from komorebi_mcp.storage.matching import HEAD_MAX, Match, Matches, Wanted
 from komorebi_mcp.storage.owned import Rows, of_owner
@@ -119,8 +119,9 @@ def find(rows: Rows, query: SearchQuery, where: CaptureFilter, *, limit: int, cu
         rows.memory.keep_head(head, shown.head)
         position = [last.score, last.seq, place.newest_seq, behind_head, head, place.sought, span_s]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="search", asked=asked)
+    fit = None if cursor is None else still_fitting(rows, where, [match.seq for match in shown.matches])
     return HitPage(
-        items=_hits(rows, query, shown),
+        items=_hits(rows, query, shown, fit),
         next_cursor=next_cursor,
         capped=shown.head.capped,
         loosened=loosened,
@@ -317,7 +318,8 @@ def _start(rows: Rows, query: SearchQuery) -> _Place:
     return _Place(newest_seq, weigh(query, frequencies, meant, stored=stored))
 
 
-def _hits(rows: Rows, query: SearchQuery, shown: _Shown) -> tuple[Hit, ...]:
+def _hits(rows: Rows, query: SearchQuery, shown: _Shown, fit: Collection[int] | None) -> tuple[Hit, ...]:
+    """Of what is shown those in `fit`: what was changed since the first page may fit the filter no more."""
     if not shown.matches:
         return ()
     found = {each.seq: each for each in rows.fetch(_HITS, seqs=[match.seq for match in shown.matches])}
@@ -335,5 +337,5 @@ def _hits(rows: Rows, query: SearchQuery, shown: _Shown) -> tuple[Hit, ...]:
             also=tuple(ids[seq] for seq in under.get(match.seq, ()) if seq in ids),
         )
         for match in shown.matches
-        if (each := found.get(match.seq)) is not None
+        if (each := found.get(match.seq)) is not None and (fit is None or match.seq in fit)
     )
