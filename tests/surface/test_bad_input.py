@@ -43,7 +43,7 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("capture", {"content": "a", "key": "x" * 201}, "key must be a text of at most 200 characters."),
     ("summarize", {"query": "  "}, "query is empty"),
     ("summarize", {"focus": "\n"}, "focus is empty"),
-    ("update_captures", {"ids": [UNKNOWN_ID], "content": ""}, "Call forget_captures to delete"),
+    ("update_captures", {"ids": [UNKNOWN_ID], "content": ""}, "delete the capture with forget_captures"),
     ("list_captures", {"limit": 0}, "limit must be a whole number from 1 to 100."),
     ("list_captures", {"limit": 101}, "limit must be a whole number from 1 to 100."),
     ("list_captures", {"limit": 10**400}, "limit must be a whole number from 1 to 100."),
