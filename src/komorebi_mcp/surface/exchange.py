@@ -34,7 +34,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from komorebi_mcp.surface.sdk import param_headers_rejection
-from komorebi_mcp.surface.streams import PING_S, Writer
+from komorebi_mcp.surface.streams import PING, PING_S, Writer
 
 WATCH_AFTER_S = 0.05
 """How long a request is carried out before anybody looks whether its client is still there."""
@@ -153,7 +153,7 @@ class Exchange:
                 if not self._is_over:
                     carried_out.cancel()
                 return
-            await self._write(b": ping\r\n\r\n")
+            await self._write(PING)
 
     async def end(self, served: Awaitable[dict[str, Any]]) -> None:
         """Awaits the result, and sends it or the error that came of it."""

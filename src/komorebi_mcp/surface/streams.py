@@ -24,7 +24,7 @@ PING_S = 15.0
 
 _KEY: Final = "komorebi.open_streams"
 _SEPARATOR: Final = "\r\n"
-_PING: Final = b": ping\r\n\r\n"
+PING: Final = b": ping\r\n\r\n"
 _OF_STREAMS: Final = frozenset({b"content-type", b"connection", b"x-accel-buffering"})
 """Headers that a response has as a stream only."""
 
@@ -93,7 +93,7 @@ class EventStream:
             if event is not None:
                 await self._write_burst(writer, event)
             elif writer.has_begun:
-                await writer.write(_PING)
+                await writer.write(PING)
             else:
                 await writer.begin()
 
