@@ -174,10 +174,8 @@ class OneStep:
         Raises:
             sqlite3.Error: Also where another process held the database for `BUSY_TIMEOUT_MS`.
         """
-        connection = self._connection = self._connection or self._engine.connect()
+        connection, driver = self._connected()
         connection.execution_options(owner=owner)
-        driver = driver_of(connection)
-        assert driver is not None  # noqa: S101 - the engine's dialect says so.
         _begin_as_soon_as_possible(driver)
         try:
             done = work(connection)
@@ -189,9 +187,7 @@ class OneStep:
 
     def empty_log(self) -> bool:
         """Whether the write-ahead log was carried over and begun anew; not while somebody reads for long."""
-        connection = self._connection = self._connection or self._engine.connect()
-        driver = driver_of(connection)
-        assert driver is not None  # noqa: S101 - as above.
+        _, driver = self._connected()
         deadline_s = time.monotonic() + _LOG_WAIT_S
         while driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline_s:
@@ -203,6 +199,12 @@ class OneStep:
         if self._connection is not None:
             self._connection.close()
         self._engine.dispose()
+
+    def _connected(self) -> tuple[Connection, sqlite3.Connection]:
+        self._connection = self._connection or self._engine.connect()
+        driver = driver_of(self._connection)
+        assert driver is not None  # noqa: S101 - the engine's dialect says so.
+        return self._connection, driver
 
 
 def in_a_thread() -> CarryOut:
