@@ -104,7 +104,7 @@ async def test_owners_never_see_each_other(store_url: str, enriched: bool) -> No
 async def test_the_guard_of_these_tests_sees_a_statement_without_owner(store_url: str) -> None:
     async with open_store(store_url) as store, store.read(MINE) as transaction:
         with pytest.raises(AssertionError, match="reads rows of any owner"):
-            await transaction.captures._session.run(lambda c: c.execute(select(captures.c.id)))
+            await transaction.captures._session.run(lambda rows: rows.run(select(captures.c.id)))
 
 
 async def test_an_exception_leaves_nothing_of_the_change(store_url: str) -> None:
@@ -180,7 +180,7 @@ async def test_a_change_goes_unacknowledged_after_a_statement_in_it_failed(store
         async with store.write(MINE) as transaction:
             await transaction.captures.add_all([CaptureCreate(content="x")])
             with pytest.raises(Exception, match=r"(?i)not.null"):
-                await transaction.captures._session.run(lambda c: fail(transaction.captures._bind(c)))
+                await transaction.captures._session.run(fail)
 
     async with open_store(store_url) as store:
         with pytest.raises(StorageError, match="nothing was written"):

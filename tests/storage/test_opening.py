@@ -14,11 +14,12 @@ from typing import Any
 import aiosqlite
 import anyio
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Receipt
 from komorebi_mcp.errors import ConfigError, StorageCorrupt, StorageUnavailable
 from komorebi_mcp.storage import migrate, sqlite
+from komorebi_mcp.storage.owned import Rows
 from komorebi_mcp.storage.store import open_store
 from support.databases import read_all
 
@@ -77,15 +78,15 @@ async def test_a_write_begins_immediately_and_a_read_does_not(tmp_path: Path) ->
         assert (statements[0], statements[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
 
 
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
+def _driver(rows: Rows) -> Any:
+    return rows.connection.connection.driver_connection
 
 
 async def test_what_is_computed_in_a_read_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
     went_on: list[bool] = []
 
-    def compute(_: Connection) -> None:
+    def compute(_: Rows) -> None:
         begun.set()
         went_on.append(go_on.wait(5))
 

@@ -1,10 +1,9 @@
 """The captures of one owner."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from functools import partial
 
-from sqlalchemy import Connection, func, tuple_
+from sqlalchemy import func, tuple_
 
 from komorebi_mcp.domain.captures import (
     Capture,
@@ -27,8 +26,7 @@ from komorebi_mcp.storage import changes, findings, intake, near, search, vector
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
 from komorebi_mcp.storage.hydrate import OVERVIEW, TEXT, WHOLE, WITH_PROJECT, overviews, texts, whole
-from komorebi_mcp.storage.owned import Rows, among, batches, canonical, equals
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import OwnedSession, Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
 _INSTANT = Instant()
@@ -37,28 +35,27 @@ _INSTANT = Instant()
 class CaptureRepository:
     """The captures of one owner, within one transaction. Another owner's ids are as unknown as any."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def add_all(self, items: Sequence[CaptureCreate]) -> list[Receipt]:
         """Stores the captures; a receipt for each, in the given order.
 
         A key that is known, from earlier or from the same call, is answered with the earlier receipt.
         """
-        return await self._session.run(lambda connection: intake.add_all(self._bind(connection), items))
+        return await self._session.run(intake.add_all, items)
 
     async def get(self, ids: Sequence[str]) -> list[Capture]:
         """Those that exist, in the order of `ids`."""
-        return await self._session.run(lambda connection: _get(self._bind(connection), ids))
+        return await self._session.run(_get, ids)
 
     async def overviews(self, ids: Sequence[str]) -> list[CaptureOverview]:
         """Those that exist, without their contents, in the order of `ids`."""
-        return await self._session.run(lambda connection: _overviews(self._bind(connection), ids))
+        return await self._session.run(_overviews, ids)
 
     async def passages(self, ids: Sequence[str]) -> list[PassageSize]:
         """The passages, in order, of each text whose first passage is among `ids`."""
-        return await self._session.run(lambda connection: _passages(self._bind(connection), ids))
+        return await self._session.run(_passages, ids)
 
     async def near_duplicates(self, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]:
         """The captures that say almost the same as each of these, by its id, the most similar first.
@@ -66,19 +63,19 @@ class CaptureRepository:
         At most five each, of all projects; copies and passages folded as in `page`, archived ones left out. A
         capture that waits for enrichment has none.
         """
-        return await self._session.run(lambda connection: near.near(self._bind(connection), ids))
+        return await self._session.run(near.near, ids)
 
     async def size(self, *, after_seq: int = 0) -> tuple[int, int]:
         """Characters of all contents and the last arrival number, of what arrived after `after_seq` alone."""
-        return await self._session.run(lambda connection: _size(self._bind(connection), after_seq))
+        return await self._session.run(_size, after_seq)
 
     async def projects_of(self, ids: Sequence[str]) -> dict[str, str | None]:
         """The project of each of those that exist, by its id, in the order of `ids`; None where unfiled."""
-        return await self._session.run(lambda connection: _projects_of(self._bind(connection), ids))
+        return await self._session.run(_projects_of, ids)
 
     async def versions(self, ids: Sequence[str]) -> dict[str, datetime]:
         """When each of those that exist was last changed, by its id, enrichment included."""
-        return await self._session.run(lambda connection: _versions(self._bind(connection), ids))
+        return await self._session.run(_versions, ids)
 
     async def page(
         self,
@@ -93,9 +90,7 @@ class CaptureRepository:
         Raises:
             InvalidInput: The cursor belongs to another list.
         """
-        return await self._session.run(
-            lambda connection: _page(self._bind(connection), where, order=order, limit=limit, cursor=cursor)
-        )
+        return await self._session.run(_page, where, order=order, limit=limit, cursor=cursor)
 
     async def search(
         self,
@@ -112,37 +107,30 @@ class CaptureRepository:
         Raises:
             InvalidInput: The cursor belongs to another search.
         """
-        return await self._session.run(
-            lambda connection: search.find(self._bind(connection), query, where, limit=limit, cursor=cursor)
-        )
+        return await self._session.run(search.find, query, where, limit=limit, cursor=cursor)
 
     async def keep_vectors(self, found: Sequence[tuple[Unread, Vector]]) -> None:
         """Keeps vectors in place of other models', but for captures that changed since they were read."""
-        await self._session.run(lambda connection: vectors.replace(self._bind(connection), found))
+        await self._session.run(vectors.replace, found)
 
     async def walk(self, where: CaptureFilter, *, batch: int = 500) -> AsyncIterator[Capture]:
         """All that fit, copies included, in the order of their arrival, read `batch` at a time."""
         behind = 0
         while True:
-            found = await self._session.run(partial(self._walk, where, behind, batch))
+            found = await self._session.run(_walk, where, behind, batch)
             for _, capture in found:
                 yield capture
             if len(found) < batch:
                 return
             behind = found[-1][0]
 
-    def _walk(
-        self, where: CaptureFilter, behind: int, batch: int, connection: Connection
-    ) -> list[tuple[int, Capture]]:
-        return _walk(self._bind(connection), where, behind, batch)
-
     async def texts(self, where: CaptureFilter) -> list[CaptureText]:
         """As much of all that fit as summaries are made from, in the order of their arrival."""
-        return await self._session.run(lambda connection: _texts(self._bind(connection), where))
+        return await self._session.run(_texts, where)
 
     async def count(self, where: CaptureFilter) -> int:
         """How many fit, copies included."""
-        return await self._session.run(lambda connection: _count(self._bind(connection), where))
+        return await self._session.run(_count, where)
 
     async def update(self, ids: Sequence[str], change: CaptureUpdate) -> list[CaptureOverview]:
         """Changes those that exist, and returns them as they are now, in the order of `ids`.
@@ -154,20 +142,14 @@ class CaptureRepository:
             InvalidInput: A capture would carry too many tags, or is a passage and would get another content;
                 nothing was changed.
         """
-
-        def carry_out(connection: Connection) -> list[CaptureOverview]:
-            rows = self._bind(connection)
-            changes.update(rows, ids, change)
-            return _overviews(rows, ids)
-
-        return await self._session.run(carry_out)
+        return await self._session.run(_update, ids, change)
 
     async def forget(self, ids: Sequence[str]) -> list[str]:
         """Purges the captures with their tags, entities and index rows; the ids of those that were there.
 
         Summaries that cite them are the summary repository's: `forget_citing`.
         """
-        return await self._session.run(lambda connection: changes.forget(self._bind(connection), ids))
+        return await self._session.run(changes.forget, ids)
 
     async def enrich_all(self, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
         """Stores what the background found, ends those jobs and moves their captures on from the inbox.
@@ -175,9 +157,12 @@ class CaptureRepository:
         The ids of the captures it was stored for: not those whose lease is no longer the job's, nor those
         that are gone or changed.
         """
-        return await self._session.run(
-            lambda connection: findings.store_all(self._bind(connection), finished)
-        )
+        return await self._session.run(findings.store_all, finished)
+
+
+def _update(rows: Rows, ids: Sequence[str], change: CaptureUpdate) -> list[CaptureOverview]:
+    changes.update(rows, ids, change)
+    return _overviews(rows, ids)
 
 
 def _get(rows: Rows, ids: Sequence[str]) -> list[Capture]:

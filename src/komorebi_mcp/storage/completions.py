@@ -1,12 +1,10 @@
 """What one owner may be about to type: names, tags and ids that exist."""
 
 import re
-from collections.abc import Callable
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Table, func, select
 
-from komorebi_mcp.storage.owned import Rows
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import OwnedSession, Rows
 from komorebi_mcp.storage.tables import capture_tags, captures, projects, summaries
 
 NAMES_MAX = 1_000
@@ -19,29 +17,24 @@ _ID_START = re.compile(r"[0-9a-f]{0,32}")
 class CompletionRepository:
     """The values that one owner's data holds, within one transaction."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def project_names(self) -> list[str]:
         """The projects that are not archived, the last changed first; at most `NAMES_MAX`."""
-        return await self._session.run(lambda connection: _project_names(self._bind(connection)))
+        return await self._session.run(_project_names)
 
     async def tags(self) -> list[str]:
         """The tags in use, in alphabetical order; at most `NAMES_MAX`."""
-        return await self._session.run(lambda connection: _tags(self._bind(connection)))
+        return await self._session.run(_tags)
 
     async def capture_ids(self, start: str, *, limit: int) -> list[str]:
         """Ids of captures that begin so, the newest first."""
-        return await self._session.run(
-            lambda connection: _ids(self._bind(connection), captures, start, limit=limit)
-        )
+        return await self._session.run(_ids, captures, start, limit=limit)
 
     async def summary_ids(self, start: str, *, limit: int) -> list[str]:
         """Ids of summaries that begin so, the newest first."""
-        return await self._session.run(
-            lambda connection: _ids(self._bind(connection), summaries, start, limit=limit)
-        )
+        return await self._session.run(_ids, summaries, start, limit=limit)
 
 
 def _project_names(rows: Rows) -> list[str]:

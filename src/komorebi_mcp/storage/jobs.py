@@ -44,7 +44,7 @@ class JobQueue:
         must tolerate it. One that was not finished twice comes alone, so that a capture which ends the
         process takes no others down with it.
         """
-        return await self._session.run(lambda connection: self._claim(connection, limit, lease_s))
+        return await self._session.run(self._claim, limit, lease_s)
 
     async def take_over(self) -> None:
         """Makes every leased job due at once, since those who held the leases are gone."""
@@ -70,7 +70,7 @@ class JobQueue:
         Nothing happens to one whose lease is no longer the job's.
         """
         if jobs:
-            await self._session.run(lambda connection: self._release(connection, jobs))
+            await self._session.run(self._release, jobs)
 
     async def set_aside(self, job: Job, *, error: str) -> None:
         """The job is not tried again until its capture changes; `error` becomes the capture's `failure`.
@@ -92,17 +92,15 @@ class JobQueue:
 
     async def lagging(self, *, limit: int) -> list[Waiting]:
         """Projects whose pyramid is due, in no order that means anything."""
-        return await self._session.run(lambda connection: _lagging(connection, limit))
+        return await self._session.run(_lagging, limit)
 
     async def unread(self, model: str, *, behind: int, limit: int) -> tuple[list[Unread], int]:
         """Enriched captures that the model has made no vector of, and how far was looked: see `vectors`."""
-        return await self._session.run(
-            lambda connection: vectors.unread(connection, model, behind=behind, limit=limit)
-        )
+        return await self._session.run(vectors.unread, model, behind=behind, limit=limit)
 
     async def coverage(self, model: str) -> Coverage:
         """How many captures the model has made a vector of."""
-        return await self._session.run(lambda connection: vectors.coverage(connection, model))
+        return await self._session.run(vectors.coverage, model)
 
     async def backlog(self) -> Backlog:
         """How much work there is, that under lease included."""

@@ -1,17 +1,15 @@
 """Everything one owner has captured, row by row, for whoever takes it elsewhere."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func
+from sqlalchemy import func
 
 from komorebi_mcp.domain.captures import CaptureCreate, Kind, Passage, Status
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
-from komorebi_mcp.storage.owned import Rows, among
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import OwnedSession, Rows, among
 from komorebi_mcp.storage.tables import capture_tags, captures
 
 _BATCH_ROWS = 500
@@ -33,30 +31,25 @@ class Leaving(NamedTuple):
 class OutwardRepository:
     """All captures of one owner, within one transaction, as they would be taken in again."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def count(self) -> int:
         """How many there are, archived ones included."""
-
-        def counted(connection: Connection) -> int:
-            rows = self._bind(connection)
-            return int(rows.run(rows.select(func.count(), of=captures)).scalar_one())
-
-        return await self._session.run(counted)
+        return await self._session.run(_count)
 
     async def all(self) -> AsyncIterator[list[Leaving]]:
         """Batches of captures in the order of their arrival."""
         behind = 0
         while True:
-            behind, batch = await self._session.run(partial(self._batch, behind))
+            behind, batch = await self._session.run(_batch, behind)
             if not batch:
                 return
             yield batch
 
-    def _batch(self, behind: int, connection: Connection) -> tuple[int, list[Leaving]]:
-        return _batch(self._bind(connection), behind)
+
+def _count(rows: Rows) -> int:
+    return int(rows.run(rows.select(func.count(), of=captures)).scalar_one())
 
 
 def _batch(rows: Rows, behind: int) -> tuple[int, list[Leaving]]:

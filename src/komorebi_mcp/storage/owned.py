@@ -2,9 +2,9 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import (
     Column,
@@ -33,12 +33,15 @@ from komorebi_mcp.domain.clock import Clock
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.memory import Memory
 from komorebi_mcp.storage.prepared import Prepared
+from komorebi_mcp.storage.sessions import Session
 
 IN_MAX = 10_000
 """Values of one IN list; SQLite takes 32,766 variables in a statement."""
 
 
 AnyRow = Row[*tuple[Any, ...]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 # Two looks at the ends of an index, whoever the others are.
@@ -104,6 +107,23 @@ class Rows:
     def has_others(self) -> bool:
         """Whether somebody else has captures as well, so that what is counted of all is not to be shown."""
         return bool(self.fetch(_OTHERS)[0].others)
+
+
+class OwnedSession:
+    """A transaction over one owner's rows, as the repositories use it."""
+
+    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+        """`bind` makes the owner's rows out of the transaction's connection."""
+        self._session = session
+        self._bind = bind
+
+    async def run(self, work: Callable[Concatenate[Rows, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` returns, given the owner's rows and these arguments."""
+
+        def bound(connection: Connection) -> T:
+            return work(self._bind(connection), *args, **kwargs)
+
+        return await self._session.run(bound)
 
 
 @cache

@@ -1,18 +1,16 @@
 """The projects of one owner."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, tuple_
+from sqlalchemy import func, tuple_
 
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.projects import Project, ProjectUpdate
 from komorebi_mcp.errors import InvalidInput, NotFound
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest
-from komorebi_mcp.storage.owned import AnyRow, Rows, among, equals
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, equals
 from komorebi_mcp.storage.tables import captures, projects
 
 _INSTANT = Instant()
@@ -21,9 +19,8 @@ _INSTANT = Instant()
 class ProjectRepository:
     """The projects of one owner, within one transaction. They come into being with their first capture."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def page(
         self, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None, archived: bool = False
@@ -33,17 +30,15 @@ class ProjectRepository:
         Raises:
             InvalidInput: The cursor belongs to another list.
         """
-        return await self._session.run(
-            lambda connection: _page(self._bind(connection), limit=limit, cursor=cursor, archived=archived)
-        )
+        return await self._session.run(_page, limit=limit, cursor=cursor, archived=archived)
 
     async def get(self, name: str) -> Project | None:
         """The project of that name; None where there is none."""
-        return await self._session.run(lambda connection: _get(self._bind(connection), name))
+        return await self._session.run(_get, name)
 
     async def versions(self, *, limit: int) -> dict[str, datetime]:
         """When each of the last changed projects was changed, by its name, archived ones included."""
-        return await self._session.run(lambda connection: _versions(self._bind(connection), limit))
+        return await self._session.run(_versions, limit)
 
     async def update(self, name: str, change: ProjectUpdate) -> Project:
         """The project as it is after the change.
@@ -54,7 +49,7 @@ class ProjectRepository:
             NotFound: No project has that name.
             InvalidInput: Another project has the new name.
         """
-        return await self._session.run(lambda connection: _update(self._bind(connection), name, change))
+        return await self._session.run(_update, name, change)
 
 
 def _page(rows: Rows, *, limit: int, cursor: str | None, archived: bool) -> Page[Project]:

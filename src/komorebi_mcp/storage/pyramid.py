@@ -1,17 +1,16 @@
 """The pyramids of one owner: which parts are due, and the nodes that are kept."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, exists, func
+from sqlalchemy import exists, func
 
 from komorebi_mcp.domain.captures import CaptureText, Status
 from komorebi_mcp.domain.nodes import Node, NodeCreate, Shape, Work
 from komorebi_mcp.domain.pyramid import FAN_OUT, Place, above, beside, group
 from komorebi_mcp.storage import leaves, nodes
 from komorebi_mcp.storage.hydrate import TEXT, texts
-from komorebi_mcp.storage.owned import Rows, equals
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import OwnedSession, Rows, equals
 from komorebi_mcp.storage.tables import captures, projects, summaries
 from komorebi_mcp.storage.tables import leaves as leaf_rows
 
@@ -22,18 +21,15 @@ _PLACED_MAX = 1_000
 class PyramidRepository:
     """The pyramids of one owner's projects, within one transaction."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def take(self, project_id: int, *, leaves_max: int) -> Work | None:
         """Some of what is due, captures new to the pyramid given their places; None where nothing is.
 
         It is not claimed: two may take the same, and the second to `keep` it is refused.
         """
-        return await self._session.run(
-            lambda connection: take(self._bind(connection), project_id, leaves_max=leaves_max)
-        )
+        return await self._session.run(take, project_id, leaves_max=leaves_max)
 
     async def keep(
         self, work: Work, made: Sequence[NodeCreate], *, gone: Sequence[Place]
@@ -43,34 +39,28 @@ class PyramidRepository:
         The ids of the captures that are covered from now on; None, and nothing written, where any of the
         work has changed since it was taken.
         """
-        return await self._session.run(lambda connection: keep(self._bind(connection), work, made, gone=gone))
+        return await self._session.run(keep, work, made, gone=gone)
 
     async def shape(self, project: str) -> Shape | None:
         """What there is of the project's pyramid; None where there is no such project."""
-        return await self._session.run(lambda connection: _shape(self._bind(connection), project))
+        return await self._session.run(_shape, project)
 
     async def made_at(self, project: str) -> datetime | None:
         """When any node of the project's pyramid was last made; None where there is none."""
-        return await self._session.run(lambda connection: _made_at(self._bind(connection), project))
+        return await self._session.run(_made_at, project)
 
     async def nodes(self, project_id: int, places: Iterable[Place]) -> dict[Place, Node]:
         """Those of the nodes that there are."""
-        return await self._session.run(
-            lambda connection: nodes.read(self._bind(connection), project_id, places)
-        )
+        return await self._session.run(nodes.read, project_id, places)
 
     async def captures_at(self, project_id: int, positions: Sequence[int]) -> list[CaptureText]:
         """What the leaves at those positions hold, in their order."""
-        found = await self._session.run(
-            lambda connection: leaves.read(self._bind(connection), project_id, positions)
-        )
+        found = await self._session.run(leaves.read, project_id, positions)
         return [leaf.capture for leaf in found if leaf.capture is not None]
 
     async def unplaced(self, project_id: int, *, limit: int) -> list[CaptureText]:
         """The newest captures that have no place in the pyramid yet, in the order of their arrival."""
-        return await self._session.run(
-            lambda connection: _unplaced(self._bind(connection), project_id, limit)
-        )
+        return await self._session.run(_unplaced, project_id, limit)
 
 
 def take(rows: Rows, project_id: int, *, leaves_max: int) -> Work | None:

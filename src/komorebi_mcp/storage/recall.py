@@ -1,11 +1,10 @@
 """What one owner has done lately: counts over time, the latest captures, and when work was resumed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null
+from sqlalchemy import ColumnElement, and_, case, func, null
 
 from komorebi_mcp.domain.captures import CaptureFilter, EntityType, Kind
 from komorebi_mcp.domain.resume import Glimpse
@@ -13,8 +12,7 @@ from komorebi_mcp.domain.timeline import TOP_MAX, Bucket, BucketCount, Timeline,
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.storage.filters import folded, grouped
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
-from komorebi_mcp.storage.owned import Rows, among, equals
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import OwnedSession, Rows, among, equals
 from komorebi_mcp.storage.tables import captures, entities, projects, resumes
 
 GLIMPSE_CHARS_MAX = 8_000
@@ -26,9 +24,8 @@ _EVERYTHING = 0
 class RecallRepository:
     """The recent past of one owner, within one transaction."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def timeline(
         self,
@@ -46,8 +43,7 @@ class RecallRepository:
             NotFound: No project has that name.
         """
 
-        def count(connection: Connection) -> Timeline:
-            rows = self._bind(connection)
+        def count(rows: Rows) -> Timeline:
             scope = rows.mine(captures)
             if project is not None:
                 scope = and_(scope, captures.c.project_id == _project_id(rows, project))
@@ -57,18 +53,11 @@ class RecallRepository:
 
     async def recent(self, where: CaptureFilter, *, limit: int) -> list[Glimpse]:
         """The latest captures that fit, the latest first, copies and later passages folded."""
-        return await self._session.run(lambda connection: _recent(self._bind(connection), where, limit))
+        return await self._session.run(_recent, where, limit)
 
     async def last_resume(self, project: str | None) -> datetime | None:
         """When the project was last resumed, or where None is given everything; None where it never was."""
-
-        def read(connection: Connection) -> datetime | None:
-            rows = self._bind(connection)
-            scope = _EVERYTHING if project is None else _project_id(rows, project)
-            last = rows.select(resumes.c.at, of=resumes).where(resumes.c.project_id == scope)
-            return rows.run(last).scalar()
-
-        return await self._session.run(read)
+        return await self._session.run(_last_resume, project)
 
     async def remember_resume(self, project: str | None, *, at: datetime) -> None:
         """Keeps the time for `last_resume`.
@@ -76,15 +65,7 @@ class RecallRepository:
         Raises:
             NotFound: No project has that name.
         """
-
-        def keep(connection: Connection) -> None:
-            rows = self._bind(connection)
-            scope = _EVERYTHING if project is None else _project_id(rows, project)
-            known = rows.update(resumes).where(resumes.c.project_id == scope)
-            if rows.run(known.values(at=at)).rowcount == 0:
-                rows.insert(resumes, [{"project_id": scope, "at": at}])
-
-        await self._session.run(keep)
+        await self._session.run(_remember_resume, project, at)
 
 
 def _project_id(rows: Rows, name: str) -> int:
@@ -92,6 +73,20 @@ def _project_id(rows: Rows, name: str) -> int:
     if found is None:
         raise NotFound("No project has that name. Call list_projects for the names there are.")
     return int(found)
+
+
+def _last_resume(rows: Rows, project: str | None) -> datetime | None:
+    scope = _EVERYTHING if project is None else _project_id(rows, project)
+    last = rows.select(resumes.c.at, of=resumes).where(resumes.c.project_id == scope)
+    found: datetime | None = rows.run(last).scalar()
+    return found
+
+
+def _remember_resume(rows: Rows, project: str | None, at: datetime) -> None:
+    scope = _EVERYTHING if project is None else _project_id(rows, project)
+    known = rows.update(resumes).where(resumes.c.project_id == scope)
+    if rows.run(known.values(at=at)).rowcount == 0:
+        rows.insert(resumes, [{"project_id": scope, "at": at}])
 
 
 def _recent(rows: Rows, where: CaptureFilter, limit: int) -> list[Glimpse]:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -21,6 +21,7 @@ from komorebi_mcp.storage.failures import storage_errors
 _INTERRUPT_S: Final = 0.05
 """How often to interrupt: between two statements there is nothing to be interrupted."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -51,12 +52,14 @@ class Session:
         self._connection: Connection | None = None
         self._failed = False
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns; it may only use the connection it is given."""
+    async def run(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `work` returns, given a connection and these arguments; it may use no other connection."""
         await checkpoint_if_cancelled()
         try:
             with storage_errors():
-                found = await self._to_its_end(self._carry_out(partial(self._step, work)))
+                found = await self._to_its_end(self._carry_out(partial(self._step, work, *args, **kwargs)))
         except InvalidInput:
             # A refusal, made before anything was written.
             raise
@@ -99,10 +102,10 @@ class Session:
                 "An earlier statement of this change failed, so nothing was written. Try again."
             )
 
-    def _step(self, work: Callable[[Connection], T]) -> T:
+    def _step(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._connection is None:
             self._connection = self._begin()
-        return work(self._connection)
+        return work(self._connection, *args, **kwargs)
 
     def _begin(self) -> Connection:
         connection = self._engine.connect()

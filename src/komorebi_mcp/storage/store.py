@@ -23,7 +23,7 @@ from komorebi_mcp.storage.jobs import JobQueue
 from komorebi_mcp.storage.memory import Memory
 from komorebi_mcp.storage.notices import Notices
 from komorebi_mcp.storage.opening import prepare
-from komorebi_mcp.storage.owned import Rows
+from komorebi_mcp.storage.owned import OwnedSession, Rows
 from komorebi_mcp.storage.sessions import Session, Way
 from komorebi_mcp.storage.tables import meta
 from komorebi_mcp.storage.tasks import purge
@@ -161,9 +161,9 @@ class Store:
         bind = partial(self._rows, owner=owner)
         told: list[Change] = []
         async with self._session(write=write, owner=owner, opening=opening) as session:
-            yield Transaction(session, bind, told.append)
+            yield Transaction(OwnedSession(session, bind), told.append)
             if told and self._notices is not None:
-                await session.run(partial(self._notify, changes=told))
+                await session.run(self._notify, told)
         for change in told:
             self._announce(change)
 
@@ -243,7 +243,7 @@ class Store:
     async def purge_tasks(self) -> None:
         """Deletes the tasks of all owners whose time is over."""
         async with self._session(write=True, owner=None, opening=_nothing) as session:
-            await session.run(lambda connection: purge(connection, now=self._clock()))
+            await session.run(purge, now=self._clock())
 
     async def back_up(self, target: Path, *, copied: Callable[[int, int], None]) -> None:
         """Writes all there is, of every owner, to a SQLite file of its own; see `backup.copy_database`.

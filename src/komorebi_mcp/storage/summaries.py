@@ -1,16 +1,15 @@
 """The summaries of one owner."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case
+from sqlalchemy import case
 
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.summaries import Scope, Summary, SummaryCreate
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.storage import nodes
-from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical, equals
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, batches, canonical, equals
 from komorebi_mcp.storage.tables import projects, summaries, summary_children, summary_sources
 
 _WITH_PROJECT = summaries.outerjoin(
@@ -22,9 +21,8 @@ _COLUMNS = (summaries, projects.c.name.label("project"))
 class SummaryRepository:
     """The summaries of one owner, within one transaction."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def add(self, summary: SummaryCreate) -> Summary:
         """The summary as it is kept.
@@ -32,24 +30,22 @@ class SummaryRepository:
         Raises:
             NotFound: Its project does not exist.
         """
-        return await self._session.run(lambda connection: _add(self._bind(connection), summary))
+        return await self._session.run(_add, summary)
 
     async def get(self, summary_id: str) -> Summary | None:
         """The summary; None where there is none."""
-        return await self._session.run(lambda connection: _get(self._bind(connection), summary_id))
+        return await self._session.run(_get, summary_id)
 
     async def newest(self, project: str, *, max_tokens: int) -> Summary | None:
         """The newest one of the whole project, made with no ids, query, focus or time limits.
 
         One that was to be as long goes before newer ones of another length.
         """
-        return await self._session.run(
-            lambda connection: _newest(self._bind(connection), project, max_tokens)
-        )
+        return await self._session.run(_newest, project, max_tokens)
 
     async def forget_citing(self, capture_ids: Sequence[str]) -> int:
         """How many were deleted: those that cite or cover any of the captures, and all made from such."""
-        return await self._session.run(lambda connection: _forget_citing(self._bind(connection), capture_ids))
+        return await self._session.run(_forget_citing, capture_ids)
 
 
 def _add(rows: Rows, summary: SummaryCreate) -> Summary:

@@ -5,7 +5,7 @@ that moment on and without anybody writing so: its process is gone, and nothing 
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +15,7 @@ from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.tasks import OPEN, Outcome, Task, TaskStatus
 from komorebi_mcp.storage.filters import digest
-from komorebi_mcp.storage.owned import AnyRow, Rows, among, canonical
-from komorebi_mcp.storage.sessions import Session
+from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, canonical
 from komorebi_mcp.storage.tables import tasks
 
 ABANDONED = (
@@ -30,19 +29,16 @@ _INTERNAL_ERROR = -32603
 class TaskRepository:
     """The tasks of one owner, within one transaction. Those whose time is over are not there."""
 
-    def __init__(self, session: Session, bind: Callable[[Connection], Rows]) -> None:
+    def __init__(self, session: OwnedSession) -> None:
         self._session = session
-        self._bind = bind
 
     async def add(self, *, ttl_ms: int, lease_s: float) -> Task:
         """A new task that is being worked on; the owner's outlived ones are deleted."""
-        return await self._session.run(
-            lambda connection: _add(self._bind(connection), ttl_ms=ttl_ms, lease_s=lease_s)
-        )
+        return await self._session.run(_add, ttl_ms=ttl_ms, lease_s=lease_s)
 
     async def get(self, task_id: str) -> Task | None:
         """The task; None where there is none."""
-        return await self._session.run(lambda connection: _get(self._bind(connection), task_id))
+        return await self._session.run(_get, task_id)
 
     async def page(self, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None) -> Page[Task]:
         """A page of them, the newest first.
@@ -50,25 +46,19 @@ class TaskRepository:
         Raises:
             InvalidInput: The cursor belongs to another list.
         """
-        return await self._session.run(
-            lambda connection: _page(self._bind(connection), limit=limit, cursor=cursor)
-        )
+        return await self._session.run(_page, limit=limit, cursor=cursor)
 
     async def put(self, task_id: str, outcome: Outcome) -> bool:
         """Writes down what has become of an open task; False, and nothing written, where it has ended."""
-        return await self._session.run(lambda connection: _put(self._bind(connection), task_id, outcome))
+        return await self._session.run(_put, task_id, outcome)
 
     async def renew(self, messages: Mapping[str, str | None], *, lease_s: float) -> set[str]:
         """Which of these tasks are still open, their leases renewed and their messages written down."""
-        return await self._session.run(
-            lambda connection: _renew(self._bind(connection), messages, lease_s=lease_s)
-        )
+        return await self._session.run(_renew, messages, lease_s=lease_s)
 
     async def forget_telling(self, capture_ids: Collection[str]) -> int:
         """How many ended tasks were deleted because their results name any of the captures."""
-        return await self._session.run(
-            lambda connection: _forget_telling(self._bind(connection), capture_ids)
-        )
+        return await self._session.run(_forget_telling, capture_ids)
 
 
 def purge(connection: Connection, *, now: datetime) -> None:

@@ -21,7 +21,7 @@ class TokenRepository:
         self._session = session
 
     async def add(self, token: Token, *, digest: str) -> None:
-        await self._session.run(lambda connection: _add(connection, token, digest))
+        await self._session.run(_add, token, digest)
 
     async def all(self) -> list[Token]:
         """Every token there ever was, the oldest first."""
@@ -29,7 +29,7 @@ class TokenRepository:
 
     async def find(self, digest: str) -> Token | None:
         """The token of this digest, whether or not it is still valid."""
-        return await self._session.run(lambda connection: _find(connection, digest))
+        return await self._session.run(_find, digest)
 
     async def any(self) -> bool:
         """Whether there ever was one."""
@@ -37,7 +37,7 @@ class TokenRepository:
 
     async def revoke(self, token_id: str, *, at: datetime) -> Token | None:
         """The token as it is now, revoked then or earlier; None where there is none of that id."""
-        return await self._session.run(lambda connection: _revoke(connection, token_id, at))
+        return await self._session.run(_revoke, token_id, at)
 
     async def mark_used(self, token_ids: Sequence[str], *, at: datetime) -> None:
         used = update(tokens).where(tokens.c.id.in_(list(token_ids))).values(used_at=at)

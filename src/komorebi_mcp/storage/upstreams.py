@@ -24,32 +24,30 @@ class UpstreamRepository:
 
     async def offers(self, upstreams: Collection[str]) -> dict[str, KeptOffer]:
         """What these offered when they were last reached, by their names."""
-        return await self._session.run(lambda connection: _offers(connection, upstreams))
+        return await self._session.run(_offers, upstreams)
 
     async def pins(self, upstreams: Collection[str] | None = None) -> list[Pin]:
         """Everything ever pinned of these upstreams, or of all, in the order in which it was first seen."""
-        return await self._session.run(lambda connection: _pins(connection, upstreams))
+        return await self._session.run(_pins, upstreams)
 
     async def waiting(self, upstreams: Collection[str]) -> dict[str, set[PinKey]]:
         """What of these has changed and is not trusted yet, by their names."""
-        return await self._session.run(lambda connection: _waiting(connection, upstreams))
+        return await self._session.run(_waiting, upstreams)
 
     async def keep(self, offer: KeptOffer) -> None:
         """Puts the offer in the place of the one before."""
-        await self._session.run(lambda connection: _keep(connection, offer))
+        await self._session.run(_keep, offer)
 
     async def pin(self, upstream: str, forms: Mapping[PinKey, str], *, accept: bool) -> list[Pin]:
         """All pins of the upstream, once those seen for the first time are added.
 
         What is no longer as it was pinned is noted beside the pin, or takes its place where it is accepted.
         """
-        return await self._session.run(
-            lambda connection: self._pin(connection, upstream, forms, accept=accept)
-        )
+        return await self._session.run(self._pin, upstream, forms, accept=accept)
 
     async def trust(self, upstream: str, names: Collection[str] = ()) -> list[Pin]:
         """The pins whose changed definition is trusted from now on: all, or those of these names."""
-        return await self._session.run(lambda connection: self._trust(connection, upstream, names))
+        return await self._session.run(self._trust, upstream, names)
 
     async def forget(self, upstream: str) -> None:
         """Forgets what the upstream offered and what of it was trusted."""
