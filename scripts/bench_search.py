@@ -31,7 +31,7 @@ from komorebi_mcp.domain.clock import utc_now
 from komorebi_mcp.semantic.meaning import Meaning
 from komorebi_mcp.services.embed import Embed
 from komorebi_mcp.services.find import Find
-from komorebi_mcp.storage import index, intake, postgres, scopes, sqlite
+from komorebi_mcp.storage import index, intake, postgres, project_rows, scopes, sqlite
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.migrate import migrate
 from komorebi_mcp.storage.owned import Rows
@@ -127,7 +127,7 @@ def fill(url: str, size: int, *, seed: int, progress: Callable[[int], None]) -> 
                 rows = Rows(connection, OWNER, utc_now, CursorSigner(b""))
                 with connection.begin():
                     receipts = intake.add_all(rows, batch)
-                    named = intake.ensure_projects(rows, (item.project or "" for item in batch))
+                    named = project_rows.ensure_projects(rows, (item.project or "" for item in batch))
                     changed = update(captures).where(captures.c.tokens.is_(None), captures.c.owner == OWNER)
                     rows.run(changed.values(tokens=1, due_at=None))
                     found = rows.select(captures.c.id, captures.c.seq, of=captures).where(

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from komorebi_mcp.domain.captures import ProjectName
 from komorebi_mcp.domain.model import Model
+from komorebi_mcp.errors import NotFound
 
 DESCRIPTION_CHARS_MAX = 2_000
 
@@ -28,3 +29,8 @@ class Project(Model):
     """How many it holds, archived ones included."""
     created_at: datetime
     updated_at: datetime
+
+
+def no_such_project() -> NotFound:
+    """The error that answers a name which no project of the owner has."""
+    return NotFound("No project has that name. Call list_projects for the names there are.")

@@ -8,7 +8,6 @@ import anyio.to_thread
 from komorebi_mcp.domain.captures import CaptureFilter, EntityType, Kind
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.resume import Glimpse
-from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services.resume import last_activity
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.text.notable import Sort, notable
@@ -47,8 +46,8 @@ async def gather(
         NotFound: The filter names a project that is not there.
     """
     async with store.read(owner) as transaction:
-        if where.project is not None and await transaction.projects.get(where.project) is None:
-            raise NotFound("No project has that name. Call list_projects for the names there are.")
+        if where.project is not None:
+            await transaction.projects.require(where.project)
         found = await transaction.recall.recent(where, limit=_READ_MAX + 1)
         if only_decisions and len(found) > _READ_MAX:
             known = {each.id for each in found}

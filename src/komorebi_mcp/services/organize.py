@@ -7,7 +7,7 @@ from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.projects import Project, ProjectUpdate
-from komorebi_mcp.errors import InvalidInput, NotFound
+from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.services.admit import SecretsPolicy, admit
 from komorebi_mcp.services.find import not_there
 from komorebi_mcp.storage.store import Store
@@ -122,10 +122,7 @@ class Organize:
             NotFound: There is none.
         """
         async with self._store.read(owner) as transaction:
-            project = await transaction.projects.get(name)
-        if project is None:
-            raise NotFound("No project has that name. Call list_projects for the names there are.")
-        return project
+            return await transaction.projects.require(name)
 
     async def update_project(self, owner: str, name: str, change: ProjectUpdate) -> Project:
         """The project as it is now.

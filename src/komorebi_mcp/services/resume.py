@@ -19,7 +19,6 @@ from komorebi_mcp.domain.resume import (
     ResumeSection,
     SinceWhen,
 )
-from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services.quoting import (
     SOURCES_MAX,
     distinct,
@@ -107,9 +106,7 @@ class Resuming:
 
 
 async def _read(transaction: Transaction, name: str | None, since: datetime | None) -> _Material:
-    project = None
-    if name is not None and (project := await transaction.projects.get(name)) is None:
-        raise NotFound("No project has that name. Call list_projects for the names there are.")
+    project = None if name is None else await transaction.projects.require(name)
     recall = transaction.recall
     where = CaptureFilter(project=name)
     recent = list(await recall.recent(where, limit=_RECENT_MAX))

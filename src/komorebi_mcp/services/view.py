@@ -63,7 +63,7 @@ async def look(transaction: Transaction, scope: Scope, *, max_tokens: int) -> Vi
     Raises:
         NotFound: The scope holds no capture, or its project is not there.
     """
-    project = await _project(transaction, scope.project)
+    project = None if scope.project is None else await transaction.projects.require(scope.project)
     if project is not None and scope == Scope(project=project.name):
         view = await _of_project(transaction, project)
         view = replace(view, before=await transaction.summaries.newest(project.name, max_tokens=max_tokens))
@@ -90,15 +90,6 @@ async def still_said(transaction: Transaction, scope: Scope, *, max_tokens: int)
     made_at = await transaction.pyramid.made_at(scope.project)
     changed_at = max((time for time in (project.updated_at, made_at) if time), default=None)
     return before if changed_at is None or before.created_at > changed_at else None
-
-
-async def _project(transaction: Transaction, name: str | None) -> Project | None:
-    if name is None:
-        return None
-    project = await transaction.projects.get(name)
-    if project is None:
-        raise NotFound("No project has that name. Call list_projects for the names there are.")
-    return project
 
 
 async def _captures(transaction: Transaction, scope: Scope) -> Sequence[CaptureText]:

@@ -9,8 +9,9 @@ from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Status
 from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.storage import findings, leaves, scopes, wiping
 from komorebi_mcp.storage.duplicates import fingerprint, settle
-from komorebi_mcp.storage.intake import ensure_projects, provisional_title, touch_projects
+from komorebi_mcp.storage.intake import provisional_title
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical
+from komorebi_mcp.storage.project_rows import ensure_projects, touch_projects
 from komorebi_mcp.storage.tables import capture_tags, captures
 from komorebi_mcp.text.snippets import head
 

@@ -9,7 +9,8 @@ from sqlalchemy.sql.selectable import FromClause
 
 from komorebi_mcp.domain.captures import CaptureFilter, Kind, Status, either_of
 from komorebi_mcp.storage.owned import Rows, among, canonical, equals
-from komorebi_mcp.storage.tables import capture_tags, captures, projects
+from komorebi_mcp.storage.project_rows import id_query
+from komorebi_mcp.storage.tables import capture_tags, captures
 
 # Made once: making an alias, with a column for each of the table's, costs as much as the statement takes.
 _FIRST = captures.alias("first")
@@ -25,8 +26,7 @@ def fitting(rows: Rows, where: CaptureFilter, of: FromClause = captures) -> Colu
         row.status != Status.ARCHIVED.value if not where.statuses else row.status.in_(where.statuses),
     ]
     if where.project is not None:
-        named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
-        conditions.append(row.project_id == named.scalar_subquery())
+        conditions.append(row.project_id == id_query(rows, where.project).scalar_subquery())
     if where.unfiled:
         conditions.append(row.project_id.is_(None))
     if where.kinds:

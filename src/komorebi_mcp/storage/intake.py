@@ -1,16 +1,17 @@
 """Taking captures in: few statements, however many there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select
 
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt, Status
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.storage.duplicates import fingerprint, first_copies
 from komorebi_mcp.storage.owned import Rows, batches, canonical, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
-from komorebi_mcp.storage.tables import capture_tags, captures, projects
+from komorebi_mcp.storage.project_rows import ensure_projects, touch_projects
+from komorebi_mcp.storage.tables import capture_tags, captures
 from komorebi_mcp.text.snippets import head
 
 # Made once: building a statement costs more than running it.
@@ -24,18 +25,10 @@ _KNOWN = select(
 ).where(of_owner(captures))
 _KNOWN_KEYS = Prepared(_KNOWN.where(in_list(captures.c.key, "names")))
 _KNOWN_IDS = Prepared(_KNOWN.where(in_list(captures.c.id, "names")))
-_PROJECT_IDS = Prepared(
-    select(projects.c.name, projects.c.id).where(of_owner(projects), in_list(projects.c.name, "names"))
-)
 _NUMBERS = Prepared(
     select(captures.c.id, captures.c.seq, captures.c.created_at).where(
         of_owner(captures), in_list(captures.c.id, "ids")
     )
-)
-_TOUCH = Prepared(
-    update(projects)
-    .where(of_owner(projects), in_list(projects.c.id, "ids"))
-    .values(updated_at=bindparam("now", type_=projects.c.updated_at.type))
 )
 
 TITLE_CHARS = 80
@@ -170,33 +163,6 @@ def _known(rows: Rows, items: Sequence[CaptureCreate]) -> dict[_Name, Receipt]:
                 if found.key is not None:
                     known["key", found.key] = receipt
     return known
-
-
-def ensure_projects(rows: Rows, names: Iterable[str]) -> dict[str, int]:
-    """The id of each project, made where there is none yet."""
-    wanted = sorted(set(names))
-    found = _project_ids(rows, wanted)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        now = rows.clock()
-        blank = {"description": "", "goal": "", "archived": False, "created_at": now, "updated_at": now}
-        rows.insert(projects, [{"name": name, **blank} for name in missing])
-        found |= _project_ids(rows, missing)
-    return found
-
-
-def _project_ids(rows: Rows, names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for some in batches(names):
-        found |= {row.name: row.id for row in rows.fetch(_PROJECT_IDS, names=some)}
-    return found
-
-
-def touch_projects(rows: Rows, project_ids: Iterable[int | None]) -> None:
-    """Marks projects as updated now."""
-    touched = {project_id for project_id in project_ids if project_id is not None}
-    for some in batches(sorted(touched)):
-        rows.change(_TOUCH, [{"ids": some, "now": rows.clock()}])
 
 
 def _insert_tags(rows: Rows, tags: dict[str, Sequence[str]]) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import func, tuple_
 
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
-from komorebi_mcp.domain.projects import Project, ProjectUpdate
-from komorebi_mcp.errors import InvalidInput, NotFound
+from komorebi_mcp.domain.projects import Project, ProjectUpdate, no_such_project
+from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest
 from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, equals
+from komorebi_mcp.storage.project_rows import find_id, require_id
 from komorebi_mcp.storage.tables import captures, projects
 
 _INSTANT = Instant()
@@ -35,6 +36,17 @@ class ProjectRepository:
     async def get(self, name: str) -> Project | None:
         """The project of that name; None where there is none."""
         return await self._session.run(_get, name)
+
+    async def require(self, name: str) -> Project:
+        """The project of that name.
+
+        Raises:
+            NotFound: No project has that name.
+        """
+        project = await self.get(name)
+        if project is None:
+            raise no_such_project()
+        return project
 
     async def versions(self, *, limit: int) -> dict[str, datetime]:
         """When each of the last changed projects was changed, by its name, archived ones included."""
@@ -84,14 +96,11 @@ def _versions(rows: Rows, limit: int) -> dict[str, datetime]:
 
 def _update(rows: Rows, name: str, change: ProjectUpdate) -> Project:
     row = projects.c
-    project_id = rows.run(rows.select(row.id, of=projects).where(equals(row.name, name))).scalar()
-    if project_id is None:
-        raise NotFound("No project has that name. Call list_projects to see the names.")
+    project_id = require_id(rows, name)
     now = rows.clock()
     values: dict[str, Any] = change.model_dump(exclude_none=True, exclude={"new_name"})
-    renamed = change.new_name is not None and change.new_name != name
-    if renamed:
-        if rows.run(rows.select(row.id, of=projects).where(row.name == change.new_name)).first() is not None:
+    if change.new_name is not None and change.new_name != name:
+        if find_id(rows, change.new_name) is not None:
             raise InvalidInput("Another project has that name already. Choose another new_name.")
         values["name"] = change.new_name
         # Its captures are indexed by its name, so they are due again; those set aside stay so.

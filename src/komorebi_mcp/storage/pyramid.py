@@ -10,7 +10,8 @@ from komorebi_mcp.domain.nodes import Node, NodeCreate, Shape, Work
 from komorebi_mcp.domain.pyramid import FAN_OUT, Place, above, beside, group
 from komorebi_mcp.storage import leaves, nodes
 from komorebi_mcp.storage.hydrate import TEXT, texts
-from komorebi_mcp.storage.owned import OwnedSession, Rows, equals
+from komorebi_mcp.storage.owned import OwnedSession, Rows
+from komorebi_mcp.storage.project_rows import find_id, id_query
 from komorebi_mcp.storage.tables import captures, projects, summaries
 from komorebi_mcp.storage.tables import leaves as leaf_rows
 
@@ -115,8 +116,7 @@ def keep(rows: Rows, work: Work, made: Sequence[NodeCreate], *, gone: Sequence[P
 
 
 def _shape(rows: Rows, project: str) -> Shape | None:
-    named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, project))
-    project_id = rows.run(named).scalar()
+    project_id = find_id(rows, project)
     if project_id is None:
         return None
     row = summaries.c
@@ -131,7 +131,7 @@ def _shape(rows: Rows, project: str) -> Shape | None:
 
 
 def _made_at(rows: Rows, project: str) -> datetime | None:
-    named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, project)).scalar_subquery()
+    named = id_query(rows, project).scalar_subquery()
     last = rows.select(func.max(summaries.c.created_at), of=summaries)
     made_at: datetime | None = rows.run(
         last.where(summaries.c.project_id == named, summaries.c.position.is_not(None))

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, and_, case, func, null
 from komorebi_mcp.domain.captures import CaptureFilter, EntityType, Kind
 from komorebi_mcp.domain.resume import Glimpse
 from komorebi_mcp.domain.timeline import TOP_MAX, Bucket, BucketCount, Timeline, bounds
-from komorebi_mcp.errors import NotFound
 from komorebi_mcp.storage.filters import folded, grouped
 from komorebi_mcp.storage.hydrate import WITH_PROJECT
-from komorebi_mcp.storage.owned import OwnedSession, Rows, among, equals
+from komorebi_mcp.storage.owned import OwnedSession, Rows, among
+from komorebi_mcp.storage.project_rows import require_id
 from komorebi_mcp.storage.tables import captures, entities, projects, resumes
 
 GLIMPSE_CHARS_MAX = 8_000
@@ -46,7 +46,7 @@ class RecallRepository:
         def count(rows: Rows) -> Timeline:
             scope = rows.mine(captures)
             if project is not None:
-                scope = and_(scope, captures.c.project_id == _project_id(rows, project))
+                scope = and_(scope, captures.c.project_id == require_id(rows, project))
             return _timeline(rows, _Window(scope, since, until), bucket, zone, buckets_max)
 
         return await self._session.run(count)
@@ -68,22 +68,15 @@ class RecallRepository:
         await self._session.run(_remember_resume, project, at)
 
 
-def _project_id(rows: Rows, name: str) -> int:
-    found = rows.run(rows.select(projects.c.id, of=projects).where(equals(projects.c.name, name))).scalar()
-    if found is None:
-        raise NotFound("No project has that name. Call list_projects for the names there are.")
-    return int(found)
-
-
 def _last_resume(rows: Rows, project: str | None) -> datetime | None:
-    scope = _EVERYTHING if project is None else _project_id(rows, project)
+    scope = _EVERYTHING if project is None else require_id(rows, project)
     last = rows.select(resumes.c.at, of=resumes).where(resumes.c.project_id == scope)
     found: datetime | None = rows.run(last).scalar()
     return found
 
 
 def _remember_resume(rows: Rows, project: str | None, at: datetime) -> None:
-    scope = _EVERYTHING if project is None else _project_id(rows, project)
+    scope = _EVERYTHING if project is None else require_id(rows, project)
     known = rows.update(resumes).where(resumes.c.project_id == scope)
     if rows.run(known.values(at=at)).rowcount == 0:
         rows.insert(resumes, [{"project_id": scope, "at": at}])

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from sqlalchemy import bindparam, func, select, update
 
 from komorebi_mcp.domain.captures import CaptureFilter, either_of
-from komorebi_mcp.storage.owned import Rows, batches, equals, of_owner
+from komorebi_mcp.storage.owned import Rows, batches, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
-from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
+from komorebi_mcp.storage.project_rows import find_id
+from komorebi_mcp.storage.tables import capture_index, capture_tags, captures
 
 _MONTHS_MAX = 36
 """A longer stretch of time is left to the rows."""
@@ -73,9 +74,8 @@ def asked_for(rows: Rows, where: CaptureFilter) -> list[list[str]]:
     """What captures that fit have, months apart: of each list, one of its tokens at least."""
     asked = [[owner_token(rows.owner)]]
     if where.project is not None:
-        named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, where.project))
-        # No project has the number -1.
-        asked.append([_project(rows.run(named).scalar() or -1)])
+        # No project has the id -1.
+        asked.append([_project(find_id(rows, where.project) or -1)])
     if where.kinds:
         asked.append([_kind(kind) for kind in where.kinds])
     asked += [[_tag(each) for each in either_of(tag)] for tag in where.tags]

@@ -7,9 +7,9 @@ from sqlalchemy import case
 
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.summaries import Scope, Summary, SummaryCreate
-from komorebi_mcp.errors import NotFound
 from komorebi_mcp.storage import nodes
-from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, batches, canonical, equals
+from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, batches, canonical
+from komorebi_mcp.storage.project_rows import id_query, require_id
 from komorebi_mcp.storage.tables import projects, summaries, summary_children, summary_sources
 
 _WITH_PROJECT = summaries.outerjoin(
@@ -50,14 +50,7 @@ class SummaryRepository:
 
 def _add(rows: Rows, summary: SummaryCreate) -> Summary:
     scope = summary.scope
-    project_id = None
-    if scope.project is not None:
-        named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, scope.project))
-        project_id = rows.run(named).scalar()
-        if project_id is None:
-            raise NotFound(
-                "The summary's project does not exist any more. Call list_projects to see which do."
-            )
+    project_id = None if scope.project is None else require_id(rows, scope.project)
     kept = Summary(**dict(summary), id=new_id(), created_at=rows.clock())
     written = kept.model_dump(mode="json")
     # The project's name is the project's to change, and children are rows of their own.
@@ -95,7 +88,7 @@ def _get(rows: Rows, summary_id: str) -> Summary | None:
 
 
 def _newest(rows: Rows, project: str, max_tokens: int) -> Summary | None:
-    named = rows.select(projects.c.id, of=projects).where(equals(projects.c.name, project)).scalar_subquery()
+    named = id_query(rows, project).scalar_subquery()
     found = rows.select(*_COLUMNS, of=summaries).select_from(_WITH_PROJECT)
     found = found.where(summaries.c.project_id == named, summaries.c.whole.is_(True))
     as_long = case((summaries.c.max_tokens == max_tokens, 1), else_=0)

@@ -21,6 +21,7 @@ from komorebi_mcp.app import App
 from komorebi_mcp.domain.captures import CaptureFilter, Status
 from komorebi_mcp.domain.ids import brief_uri, capture_uri, parse_capture_id, summary_uri
 from komorebi_mcp.domain.pages import LIMIT_MAX
+from komorebi_mcp.domain.projects import no_such_project
 from komorebi_mcp.domain.summaries import Summary
 from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
 from komorebi_mcp.surface.dashboard_page import APP_MIME_TYPE
@@ -228,7 +229,7 @@ def _name(quoted: str) -> str:
     try:
         return unquote(quoted, errors="strict")
     except UnicodeDecodeError:
-        raise NotFound("No project has that name. Call list_projects for the names there are.") from None
+        raise no_such_project() from None
 
 
 def _told(summary: Summary) -> dict[str, Any]:
