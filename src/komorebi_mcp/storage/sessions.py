@@ -7,7 +7,6 @@ statement is left half-way. One that only reads is brought to its end by interru
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -19,7 +18,7 @@ from komorebi_mcp.errors import InvalidInput, StorageError
 from komorebi_mcp.storage.failures import storage_errors
 
 _INTERRUPT_S: Final = 0.05
-"""How often to interrupt: between two statements there is nothing to be interrupted."""
+"""How often to interrupt a statement that a cancelled reader waits for."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,8 +30,8 @@ class CarryOut(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-class Way(NamedTuple):
-    """To a database."""
+class Connector(NamedTuple):
+    """Where connections come from, and how work on one is carried out."""
 
     engine: Engine
     carry_out: CarryOut
@@ -44,9 +43,9 @@ class Session:
     """A transaction that begins with its first statement."""
 
     def __init__(
-        self, way: Way, *, options: Mapping[str, Any], opening: Callable[[Connection], None]
+        self, connector: Connector, *, options: Mapping[str, Any], opening: Callable[[Connection], None]
     ) -> None:
-        self._engine, self._carry_out, self._interrupt = way
+        self._engine, self._carry_out, self._interrupt = connector
         self._options = options
         self._opening = opening
         self._connection: Connection | None = None
@@ -59,7 +58,7 @@ class Session:
         await checkpoint_if_cancelled()
         try:
             with storage_errors():
-                found = await self._to_its_end(self._carry_out(partial(self._step, work, *args, **kwargs)))
+                found = await self._uncut(self._carry_out(partial(self._step, work, *args, **kwargs)))
         except InvalidInput:
             # A refusal, made before anything was written.
             raise
@@ -68,20 +67,21 @@ class Session:
             raise
         return found
 
-    async def _to_its_end(self, work: Awaitable[T]) -> T:
+    async def _uncut(self, work: Awaitable[T]) -> T:
         """What the work returns; a cancellation is raised when it has ended, which a reader's does soon."""
         task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            with CancelScope(shield=True):
-                while not task.done():
-                    if self._interrupt is not None and self._connection is not None:
-                        await self._interrupt(self._connection)
-                    await asyncio.wait([task], timeout=None if self._interrupt is None else _INTERRUPT_S)
+            interrupt = None if self._interrupt is None else self._interrupt_statement
+            await _outlasting_cancellation(task, interrupt=interrupt)
             # Whatever came of it, nobody wants to know any more.
             task.exception()
             raise
+
+    async def _interrupt_statement(self) -> None:
+        if self._interrupt is not None and self._connection is not None:
+            await self._interrupt(self._connection)
 
     async def end(self, *, commit: bool) -> None:
         """Commits or rolls back, and gives the connection back.
@@ -92,10 +92,9 @@ class Session:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        with storage_errors(), CancelScope(shield=True):
-            await _cancelled_after(
-                self._carry_out(partial(_end, connection, commit=commit and not self._failed))
-            )
+        ending = self._carry_out(partial(_end, connection, commit=commit and not self._failed))
+        with storage_errors():
+            await _cancelled_after(ending)
         if commit and self._failed:
             # PostgreSQL answers the COMMIT of a failed transaction with a silent rollback.
             raise StorageError(
@@ -120,23 +119,39 @@ class Session:
 
 
 async def _cancelled_after(work: Awaitable[None]) -> None:
-    """Awaits the work; a cancellation in between, as of a person's Ctrl-C, comes true at the next await.
+    """Awaits the work; a cancellation meanwhile, as by a person's Ctrl-C, takes effect at the next await.
 
-    Whoever committed can tell what is stored, which a cancellation here would leave untold. No cancel scope
-    shields from one of asyncio's own.
+    Whoever committed can tell what is stored, which a cancellation here would leave untold.
     """
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        task.result()
+    cancelled = await _outlasting_cancellation(task)
+    task.result()
+    if cancelled:
         this = asyncio.current_task()
         assert this is not None  # noqa: S101 - a coroutine runs in one.
         this.uncancel()
         this.cancel()
+
+
+async def _outlasting_cancellation(
+    task: asyncio.Future[Any], *, interrupt: Callable[[], Awaitable[None]] | None = None
+) -> bool:
+    """Returns once the task is done; whether a cancellation came meanwhile.
+
+    `interrupt` is to make the task end soon. It is called again and again: between two statements there is
+    nothing to interrupt.
+    """
+    cancelled = False
+    # The scope keeps out cancellations by anyio, which would come again at every await; asyncio has its own.
+    with CancelScope(shield=True):
+        while not task.done():
+            try:
+                if interrupt is not None:
+                    await interrupt()
+                await asyncio.wait([task], timeout=None if interrupt is None else _INTERRUPT_S)
+            except asyncio.CancelledError:
+                cancelled = True
+    return cancelled
 
 
 def _end(connection: Connection, *, commit: bool) -> None:

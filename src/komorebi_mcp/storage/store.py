@@ -24,7 +24,7 @@ from komorebi_mcp.storage.memory import Memory
 from komorebi_mcp.storage.notices import Notices
 from komorebi_mcp.storage.opening import prepare
 from komorebi_mcp.storage.owned import OwnedSession, Rows
-from komorebi_mcp.storage.sessions import Session, Way
+from komorebi_mcp.storage.sessions import Connector, Session
 from komorebi_mcp.storage.tables import meta
 from komorebi_mcp.storage.tasks import purge
 from komorebi_mcp.storage.tokens import TokenRepository
@@ -49,8 +49,8 @@ class Store:
     def __init__(
         self,
         *,
-        reading: Way,
-        writing: Way,
+        reading: Connector,
+        writing: Connector,
         key: bytes,
         clock: Clock,
         announce: Announce,
@@ -271,8 +271,8 @@ class Store:
         self, *, write: bool, owner: str | None, opening: Callable[[Connection], None]
     ) -> AsyncIterator[Session]:
         async with self._writer if write else self._readers:
-            way = self._writing if write else self._reading
-            session = Session(way, options={"write": write, "owner": owner}, opening=opening)
+            connector = self._writing if write else self._reading
+            session = Session(connector, options={"write": write, "owner": owner}, opening=opening)
             try:
                 yield session
             except BaseException:
@@ -311,8 +311,8 @@ async def _sqlite(address: URL, key: bytes, clock: Clock, announce: Announce) ->
     try:
         yield Store(
             # A search makes dozens of statements, and crossing to aiosqlite's thread for each costs more.
-            reading=Way(readers, sqlite.in_a_thread(), sqlite.interrupt),
-            writing=Way(writer.sync_engine, greenlet_spawn),
+            reading=Connector(readers, sqlite.in_a_thread(), sqlite.interrupt),
+            writing=Connector(writer.sync_engine, greenlet_spawn),
             key=key,
             clock=clock,
             announce=announce,
@@ -330,7 +330,7 @@ async def _sqlite(address: URL, key: bytes, clock: Clock, announce: Announce) ->
 @asynccontextmanager
 async def _postgres(address: URL, key: bytes, clock: Clock, announce: Announce) -> AsyncIterator[Store]:
     engine = postgres.make_async_engine(address)
-    writing = Way(engine.sync_engine, greenlet_spawn)
+    writing = Connector(engine.sync_engine, greenlet_spawn)
     reading = writing._replace(interrupt=postgres.interrupt)
     try:
         notices = Notices(engine)
