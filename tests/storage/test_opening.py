@@ -1,5 +1,6 @@
 """Opening a database: new, current, foreign, damaged, out of reach."""
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -101,6 +102,34 @@ async def test_what_is_computed_in_a_read_does_not_hold_up_the_event_loop(tmp_pa
                 await anyio.lowlevel.checkpoint()
         go_on.set()
     assert went_on == [True]
+
+
+async def test_a_read_that_is_cancelled_twice_keeps_its_connection_until_its_work_has_ended(
+    tmp_path: Path,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def compute(_: Rows) -> None:
+        begun.set()
+        go_on.wait(5)
+
+    async def work() -> None:
+        async with store.read("a") as transaction:
+            await transaction.captures._session.run(compute)
+
+    async with open_store(_url(tmp_path / "k.db")) as store:
+        task = asyncio.create_task(work())
+        with anyio.fail_after(10):
+            while not begun.is_set():
+                await anyio.lowlevel.checkpoint()
+            for _ in range(2):
+                task.cancel()
+                for _ in range(10):
+                    await anyio.lowlevel.checkpoint()
+            assert not task.done()
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
 
 @pytest.mark.parametrize(
