@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -237,6 +238,45 @@ def unused_settings() -> tuple[str, ...]:
 def _meant(name: str, known: Collection[str]) -> str:
     close = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
     return f" Did you mean {close[0]}?" if close else ""
+
+
+def variables_elsewhere() -> dict[str, str]:
+    """This process's settings variables, as a process started in another folder needs them.
+
+    Raises:
+        ConfigError: One of them is a secret, which belongs in no file but the home's.
+    """
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    given = {name.upper(): value for name, value in os.environ.items() if value and name.upper() in known}
+    for name, value in given.items():
+        if name == f"{_PREFIX}OPENAI_API_KEY" or _has_password(value):
+            raise ConfigError(
+                f"{name} holds a secret, which is not written into other programs' files. "
+                f"Put it into {_file()}, which every server of this home reads, and unset the variable."
+            )
+    found = {name: _from_any_folder(name, value) for name, value in given.items()}
+    if found.get(f"{_PREFIX}HOME") == str(default_home().absolute()):
+        del found[f"{_PREFIX}HOME"]
+    return found
+
+
+def _has_password(value: str) -> bool:
+    parts = urlsplit(value) if "://" in value else None
+    return parts is not None and bool(parts.password or "password" in parse_qs(parts.query))
+
+
+def _from_any_folder(name: str, value: str) -> str:
+    """The value with the path in it, if there is one, counted from the root."""
+    match name.removeprefix(_PREFIX):
+        case "HOME" | "UPSTREAMS":
+            return str(Path(value).expanduser().absolute())
+        case "SEMANTIC_MODEL" if Path(value).is_dir():
+            return str(Path(value).absolute())
+        case "DATABASE_URL" if value.startswith("sqlite"):
+            scheme, slashes, file = value.partition(":///")
+            return f"{scheme}{slashes}{Path(file).absolute()}" if file else value
+        case _:
+            return value
 
 
 def environment() -> Mapping[str, str]:

@@ -420,6 +420,43 @@ def test_install_enters_the_server_into_a_client_once(komorebi: Komorebi, tmp_pa
     assert komorebi("install", "--client", "emacs").status == 2
 
 
+def test_install_has_the_client_use_the_settings_of_the_terminal(
+    komorebi: Komorebi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KOMOREBI_DATABASE_URL", "sqlite+aiosqlite:///here.db")
+    monkeypatch.setenv("KOMOREBI_UPSTREAMS", "mine.json")
+    monkeypatch.setenv("KOMOREBI_SECRETS", "flag")
+    monkeypatch.setenv("KOMOREBI_MODEL", "")
+    (entry,) = komorebi("install", "--client", "cursor", "--print").json["mcpServers"].values()
+    assert entry["env"] == {
+        "KOMOREBI_HOME": str(tmp_path),
+        "KOMOREBI_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/here.db",
+        "KOMOREBI_UPSTREAMS": f"{tmp_path}/mine.json",
+        "KOMOREBI_SECRETS": "flag",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KOMOREBI_OPENAI_API_KEY", "abc-secret"),
+        ("KOMOREBI_DATABASE_URL", "postgresql+psycopg://mei:abc-secret@db/notes"),
+        ("KOMOREBI_DATABASE_URL", "postgresql+psycopg://db/notes?user=mei&password=abc-secret"),
+    ],
+)
+def test_install_writes_no_secret_down_and_says_where_it_belongs(
+    komorebi: Komorebi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    file = tmp_path / "mcp.json"
+    ended = komorebi("install", "--client", "cursor", "--file", str(file))
+    assert (ended.status, file.exists()) == (1, False)
+    assert f"{name} holds a secret" in ended.err
+    assert f"{tmp_path}/komorebi.env" in ended.err
+    assert "abc-secret" not in ended.out + ended.err
+
+
 def test_the_demo_leaves_the_store_alone(komorebi: Komorebi, tmp_path: Path) -> None:
     told = komorebi("demo", "--json").json
     assert len(told["captured"]) == 11

@@ -12,7 +12,7 @@ from komorebi_mcp.cli.session import ready_settings
 from komorebi_mcp.cli.show import as_json, console, line
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.services.clients import Client, document, entry_for, merged, place_of, write
-from komorebi_mcp.settings import Settings, default_home
+from komorebi_mcp.settings import variables_elsewhere
 
 
 class InstallReport(Model):
@@ -39,7 +39,8 @@ def install(
     json: AsJson = False,
 ) -> None:
     """Add this server to a client's configuration; a copy of the old file is kept."""
-    entry = entry_for(client, _command(), _environment(ready_settings()))
+    ready_settings()
+    entry = entry_for(client, _command(), variables_elsewhere())
     if print_only:
         as_json(document(client, name, entry))
         return
@@ -66,9 +67,3 @@ def _command() -> list[str]:
         if found := shutil.which(candidate):
             return [str(Path(found).absolute()), "serve"]
     return [sys.executable, "-m", "komorebi_mcp.cli.main", "serve"]
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What makes the client's server use the same home as this command."""
-    home = settings.home.absolute()
-    return {} if home == default_home().absolute() else {"KOMOREBI_HOME": str(home)}
