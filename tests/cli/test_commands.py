@@ -403,6 +403,17 @@ def test_a_backup_is_a_database_of_its_own(
     assert [each["id"] for each in komorebi("list", "--json").json["captures"]] == [kept]
 
 
+def test_projects_that_were_put_away_are_listed_when_asked_for(komorebi: Komorebi, tmp_path: Path) -> None:
+    for name in ("garden", "kiln"):
+        capture(komorebi, "Kept.", "--project", name)
+    with closing(sqlite3.connect(tmp_path / "komorebi.db")) as database, database:
+        database.execute("UPDATE projects SET archived = 1 WHERE name = 'kiln'")
+    assert [each["name"] for each in komorebi("projects", "--json").json["projects"]] == ["garden"]
+    assert [each["name"] for each in komorebi("projects", "--archived", "--json").json["projects"]] == [
+        "kiln"
+    ]
+
+
 def test_install_enters_the_server_into_a_client_once(komorebi: Komorebi, tmp_path: Path) -> None:
     file = tmp_path / "client" / "mcp.json"
     told = komorebi("install", "--client", "vscode", "--file", str(file), "--json").json

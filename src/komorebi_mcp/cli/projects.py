@@ -1,5 +1,9 @@
 """`komorebi-mcp projects`: what there is to resume."""
 
+from typing import Annotated
+
+import typer
+
 from komorebi_mcp.app import App
 from komorebi_mcp.cli.options import AsJson, Cursor, Limit
 from komorebi_mcp.cli.session import arguments, run
@@ -10,12 +14,20 @@ from komorebi_mcp.surface.principal import LOCAL_OWNER
 from komorebi_mcp.surface.tools.projects import LIST_PROJECTS, ProjectList, ProjectRow
 
 
-def projects(*, limit: Limit = None, cursor: Cursor = None, json: AsJson = False) -> None:
+def projects(
+    *,
+    archived: Annotated[bool, typer.Option("--archived", help="Those that were put away.")] = False,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    json: AsJson = False,
+) -> None:
     """List projects, most recently changed first."""
     checked = arguments(LIST_PROJECTS, limit=limit, cursor=cursor)
 
     async def work(app: App) -> Page[Project]:
-        return await app.organize.projects(LOCAL_OWNER, limit=checked.limit, cursor=checked.cursor)
+        return await app.organize.projects(
+            LOCAL_OWNER, limit=checked.limit, cursor=checked.cursor, archived=archived
+        )
 
     page = run(work, enriches=False)
     if json:

@@ -96,9 +96,13 @@ class Find:
 
         Raises:
             InvalidInput: The cursor belongs to another list.
+            NotFound: The filter names a project that is not there.
         """
         async with self._store.read(owner) as transaction:
-            return await transaction.captures.page(where, order=order, limit=limit, cursor=cursor)
+            page = await transaction.captures.page(where, order=order, limit=limit, cursor=cursor)
+            if not page.items:
+                await _check_project(transaction, where)
+        return page
 
     async def search(
         self,
@@ -114,6 +118,7 @@ class Find:
 
         Raises:
             InvalidInput: The query is empty or too long, or the cursor belongs to another search.
+            NotFound: The filter names a project that is not there.
         """
         if not query.strip():
             raise InvalidInput("The query is empty. Say in a few words what to find, or call list_captures.")
@@ -126,6 +131,8 @@ class Find:
         parsed = parse_query(query).model_copy(update={"span": span, "meaning": meaning})
         async with self._store.read(owner) as transaction:
             page = await transaction.captures.search(parsed, where, limit=limit, cursor=cursor)
+            if not page.items:
+                await _check_project(transaction, where)
             fitting = len(page.items) if max_tokens is None else _how_many_fit(page.items, max_tokens)
             omitted = len(page.items) - fitting
             if omitted:
@@ -190,6 +197,12 @@ class Find:
             near=near,
             related=alike,
         )
+
+
+async def _check_project(transaction: Transaction, where: CaptureFilter) -> None:
+    """Tells a project without what was asked for from one that is not there."""
+    if where.project is not None:
+        await transaction.projects.require(where.project)
 
 
 async def _related(transaction: Transaction, capture: Capture) -> tuple[Related, ...]:

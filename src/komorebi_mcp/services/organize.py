@@ -109,11 +109,11 @@ class Organize:
             self._store.wiper.wake()
 
     async def projects(
-        self, owner: str, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None
+        self, owner: str, *, limit: int = LIMIT_DEFAULT, cursor: str | None = None, archived: bool = False
     ) -> Page[Project]:
-        """One page of the projects that are not archived, the most recently changed first."""
+        """One page of the active projects, or of the archived ones; the most recently changed first."""
         async with self._store.read(owner) as transaction:
-            return await transaction.projects.page(limit=limit, cursor=cursor)
+            return await transaction.projects.page(limit=limit, cursor=cursor, archived=archived)
 
     async def project(self, owner: str, name: str) -> Project:
         """The project of that name.

@@ -9,6 +9,9 @@ from komorebi_mcp.storage.owned import Rows, batches, equals, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import projects
 
+_NAMES_COMPARED_MAX = 1_000
+"""A name that is not there is compared with those of the projects changed last."""
+
 # Made once: building a statement costs more than running it.
 _IDS = Prepared(
     select(projects.c.name, projects.c.id).where(of_owner(projects), in_list(projects.c.name, "names"))
@@ -40,8 +43,13 @@ def require_id(rows: Rows, name: str) -> int:
     """
     found = find_id(rows, name)
     if found is None:
-        raise no_such_project()
+        raise no_such_project(name, _latest_names(rows))
     return found
+
+
+def _latest_names(rows: Rows) -> Sequence[str]:
+    latest = rows.select(projects.c.name, of=projects).order_by(projects.c.updated_at.desc())
+    return rows.run(latest.limit(_NAMES_COMPARED_MAX)).scalars().all()
 
 
 def ensure_projects(rows: Rows, names: Iterable[str]) -> dict[str, int]:

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import func, tuple_
 
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
-from komorebi_mcp.domain.projects import Project, ProjectUpdate, no_such_project
+from komorebi_mcp.domain.projects import Project, ProjectUpdate
 from komorebi_mcp.errors import InvalidInput
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest
-from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among, equals
+from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among
 from komorebi_mcp.storage.project_rows import find_id, require_id
 from komorebi_mcp.storage.tables import captures, projects
 
@@ -43,10 +43,7 @@ class ProjectRepository:
         Raises:
             NotFound: No project has that name.
         """
-        project = await self.get(name)
-        if project is None:
-            raise no_such_project()
-        return project
+        return await self._session.run(_require, name)
 
     async def versions(self, *, limit: int) -> dict[str, datetime]:
         """When each of the last changed projects was changed, by its name, archived ones included."""
@@ -84,8 +81,17 @@ def _page(rows: Rows, *, limit: int, cursor: str | None, archived: bool) -> Page
 
 
 def _get(rows: Rows, name: str) -> Project | None:
-    found = rows.run(rows.select(projects, of=projects).where(equals(projects.c.name, name))).first()
-    return None if found is None else _project(found, _counts(rows, [found.id]))
+    project_id = find_id(rows, name)
+    return None if project_id is None else _with_id(rows, project_id)
+
+
+def _require(rows: Rows, name: str) -> Project:
+    return _with_id(rows, require_id(rows, name))
+
+
+def _with_id(rows: Rows, project_id: int) -> Project:
+    found = rows.run(rows.select(projects, of=projects).where(projects.c.id == project_id)).one()
+    return _project(found, _counts(rows, [project_id]))
 
 
 def _versions(rows: Rows, limit: int) -> dict[str, datetime]:
@@ -108,8 +114,7 @@ def _update(rows: Rows, name: str, change: ProjectUpdate) -> Project:
         rows.run(stale.values(attempts=0, lease=None, due_at=now))
     if values:
         rows.run(rows.update(projects).where(row.id == project_id).values(**values, updated_at=now))
-    changed = rows.run(rows.select(projects, of=projects).where(row.id == project_id)).one()
-    return _project(changed, _counts(rows, [project_id]))
+    return _with_id(rows, project_id)
 
 
 def _counts(rows: Rows, project_ids: list[int]) -> dict[int, int]:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from komorebi_mcp.domain.captures import ProjectName
 from komorebi_mcp.domain.ids import brief_uri
@@ -13,6 +14,8 @@ from komorebi_mcp.surface.arguments import LIMIT_DEFAULT, Cursor, Limit
 from komorebi_mcp.surface.rendering import counted, moment, next_page, paragraphs
 from komorebi_mcp.surface.room import page_that_fits
 from komorebi_mcp.surface.tools.record import OVERWRITES, READS, Call, Reply, Result, Tool
+
+_ARCHIVED_MAX = 50
 
 Description = Annotated[str, Field(max_length=DESCRIPTION_CHARS_MAX)]
 
@@ -47,6 +50,8 @@ class ProjectRow(Result):
 class ProjectList(Result):
     projects: tuple[ProjectRow, ...]
     next_cursor: str | None = None
+    # Told where there are any; in the schema it would cost every client tokens.
+    archived: SkipJsonSchema[tuple[str, ...] | None] = None
 
 
 class ChangedProject(ProjectRow):
@@ -67,16 +72,27 @@ async def _list(call: Call, arguments: ListProjectsArguments) -> Reply:
         ProjectRow.of,
         limit=arguments.limit,
     )
+    archived = () if page.next_cursor else await _archived(call)
     text = paragraphs(
         [
             counted(len(page.items), "project")
             + (":" if page.items else ". Capture with a project to create one."),
             "\n".join(_line(project) for project in page.items),
             next_page(page.next_cursor),
+            f"Archived: {', '.join(archived)}. Call update_project with archived false to bring one back."
+            if archived
+            else None,
         ]
     )
     rows = tuple(ProjectRow.of(project) for project in page.items)
-    return Reply(ProjectList(projects=rows, next_cursor=page.next_cursor), text)
+    structured = ProjectList(projects=rows, next_cursor=page.next_cursor, archived=archived or None)
+    return Reply(structured, text)
+
+
+async def _archived(call: Call) -> tuple[str, ...]:
+    """The names of the archived projects, of the last changed ones where they are many."""
+    page = await call.app.organize.projects(call.owner, limit=_ARCHIVED_MAX, archived=True)
+    return tuple(project.name for project in page.items)
 
 
 async def _update(call: Call, arguments: UpdateProjectArguments) -> Reply:
