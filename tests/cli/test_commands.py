@@ -318,6 +318,15 @@ def test_an_import_tells_each_refused_row_and_waits_when_told_to(komorebi: Komor
     assert komorebi("import", str(file)).out == "0 captures imported, 2 known, 1 refused\n"
 
 
+def test_rows_are_imported_from_a_pipe(komorebi: Komorebi) -> None:
+    rows = "".join(json.dumps({"content": text, "project": "p"}) + "\n" for text in ("One.", "Two."))
+    assert komorebi("import", "-", stdin=rows.encode()).out == "2 captures imported\n"
+    assert [row["title"] for row in komorebi("list", "--order", "oldest", "--json").json["captures"]] == [
+        "One.",
+        "Two.",
+    ]
+
+
 def test_a_timeline_is_drawn_with_its_pauses(komorebi: Komorebi, tmp_path: Path) -> None:
     days = {"2026-01-05": 2, "2026-01-07": 1, "2026-02-20": 4}
     rows = [

@@ -1,5 +1,6 @@
 """`komorebi-mcp import`: captures from a file."""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +36,10 @@ class ImportReport(Model):
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A file of JSON lines, one capture each.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A file of JSON lines, one capture each, or - for stdin.", allow_dash=True),
+    ],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Return only once all are enriched.")] = False,
     json: AsJson = False,
@@ -49,7 +53,7 @@ def import_file(
 
     async def work(app: App) -> None:
         with ExitStack() as stack:
-            read = stack.enter_context(opened(file))
+            read = sys.stdin.buffer if str(file) == "-" else stack.enter_context(opened(file))
             imported.stored = stack.enter_context(bytes_bar("importing", total=size_of(read)))
             await app.exchange.import_rows(LOCAL_OWNER, read, imported)
         if wait:
