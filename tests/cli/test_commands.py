@@ -152,6 +152,24 @@ def test_every_tool_that_an_error_sends_to_has_its_command() -> None:
     assert not [move for move in sent if "komorebi-mcp" not in wording.for_people(move)]
 
 
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        ("komorebi-mcp time", "timeline"),
+        ("komorebi-mcp list --ki", "--kind"),
+        ("komorebi-mcp list --kind de", "decision"),
+    ],
+)
+def test_a_shell_is_told_how_a_word_may_end(
+    komorebi: Komorebi, monkeypatch: pytest.MonkeyPatch, begun: str, offered: str
+) -> None:
+    monkeypatch.setenv("_KOMOREBI_MCP_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", begun)
+    monkeypatch.setenv("COMP_CWORD", str(begun.count(" ")))
+    ended = komorebi()
+    assert (ended.status, ended.out.split()) == (0, [offered])
+
+
 def test_what_is_not_there_is_one_line_and_status_one(komorebi: Komorebi) -> None:
     ended = komorebi("summarize", "--project", "nowhere")
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)

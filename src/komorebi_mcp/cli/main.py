@@ -48,6 +48,9 @@ GROUPS: Final[dict[str, str]] = {
 }
 """What the commands whose names begin with the same word are about."""
 
+_COMPLETING: Final = "_KOMOREBI_MCP_COMPLETE"
+"""The variable with which a shell asks what may come next; its name is typer's."""
+
 
 def run() -> None:
     """Runs the command that the arguments name; without any, the stdio server if a client has started us."""
@@ -61,7 +64,9 @@ def run() -> None:
 
 
 def _dispatch(arguments: list[str]) -> None:
-    if arguments == ["serve"] or (not arguments and not sys.stdin.isatty()):
+    if not arguments and _COMPLETING in _loaded("komorebi_mcp.settings").environment():
+        _run_typer([])
+    elif arguments == ["serve"] or (not arguments and not sys.stdin.isatty()):
         # What desktop clients start, and wait for: straight to it, without reading options.
         _load_structlog()
         _loaded("komorebi_mcp.cli.servers").run_stdio()
@@ -106,9 +111,7 @@ def _run_typer(arguments: list[str]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Captures hold characters that a pipe on Windows or an old locale has no bytes for.
         sys.stdout.reconfigure(errors="replace")
-    application = typer.Typer(
-        name="komorebi-mcp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-    )
+    application = typer.Typer(name="komorebi-mcp", no_args_is_help=True, pretty_exceptions_enable=False)
 
     def main(
         show_version: bool = typer.Option(False, "--version", help="Show the version and exit."),
@@ -123,7 +126,7 @@ def _run_typer(arguments: list[str]) -> None:
     groups: dict[str, typer.Typer] = {}
     for name, place in COMMANDS.items():
         first, *rest = name.split()
-        if arguments[0] in words and arguments[0] != first:
+        if arguments and arguments[0] in words and arguments[0] != first:
             continue
         if rest and first not in groups:
             groups[first] = typer.Typer(no_args_is_help=True, help=GROUPS[first])
