@@ -271,8 +271,6 @@ async def test_an_archived_project_is_named_so_that_it_can_be_brought_back(tmp_p
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("list_captures", {}),
-        ("search_captures", {"query": "roses"}),
         ("summarize", {}),
         ("resume", {}),
         ("timeline", {}),
@@ -291,9 +289,25 @@ async def test_a_misspelt_project_is_told_with_the_name_it_is_like(
             assert text_of(refused) == told
 
 
-async def test_a_project_without_a_match_is_no_error(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("tool", ["list_captures", "search_captures"])
+async def test_nothing_is_found_in_a_project_that_is_not_there_yet_and_the_text_says_so(
+    tmp_path: Path, mode: str, tool: str
+) -> None:
+    async with open_client(tmp_path, mode=mode) as client:
+        await call(client, "capture", content="Tea at five.", project="Garden")
+        arguments = {"query": "tea"} if tool == "search_captures" else {}
+        found = await client.call_tool(tool, {**arguments, "project": "gardne"})
+        assert not found.is_error
+        assert "Did you mean 'Garden'? Call list_projects for the names there are." in text_of(found)
+
+
+async def test_a_project_without_a_match_is_told_apart_from_one_that_is_not_there(
+    tmp_path: Path, mode: str
+) -> None:
     async with open_client(tmp_path, mode=mode) as client:
         await call(client, "capture", content="Tea at five.", project="garden")
+        found = await client.call_tool("search_captures", {"query": "roses", "project": "garden"})
+        assert "No project" not in text_of(found)
         assert (await call(client, "search_captures", query="roses", project="garden"))["hits"] == []
         assert (await call(client, "list_captures", kind="error", project="garden"))["captures"] == []
 

@@ -41,13 +41,15 @@ def list_captures(
         since=since, until=until, order=order, limit=limit, cursor=cursor,
     )  # fmt: skip
 
-    async def work(app: App) -> Page[CaptureOverview]:
-        return await app.find.page(
-            LOCAL_OWNER, checked.where(source=checked.source), order=checked.order,
-            limit=checked.limit, cursor=checked.cursor,
-        )  # fmt: skip
+    where = checked.where(source=checked.source)
 
-    page = run(work, enriches=False)
+    async def work(app: App) -> tuple[Page[CaptureOverview], str | None]:
+        page = await app.find.page(
+            LOCAL_OWNER, where, order=checked.order, limit=checked.limit, cursor=checked.cursor
+        )
+        return page, None if page.items else await app.find.why_none(LOCAL_OWNER, where)
+
+    page, absent = run(work, enriches=False)
     if json:
         as_json(
             CaptureList(captures=tuple(CaptureRow.of(c) for c in page.items), next_cursor=page.next_cursor)
@@ -64,6 +66,7 @@ def list_captures(
         out,
         counted(len(page.items), "capture"),
         f"; more with --cursor {page.next_cursor}" if page.next_cursor else "",
+        f". {absent}" if absent else "",
     )
 
 
@@ -87,13 +90,16 @@ def search(
         since=since, until=until, limit=limit, max_tokens=max_tokens, cursor=cursor,
     )  # fmt: skip
 
-    async def work(app: App) -> SearchResult:
-        return await app.find.search(
-            LOCAL_OWNER, checked.query, checked.where(), limit=checked.limit,
+    where = checked.where()
+
+    async def work(app: App) -> tuple[SearchResult, str | None]:
+        found = await app.find.search(
+            LOCAL_OWNER, checked.query, where, limit=checked.limit,
             max_tokens=checked.max_tokens, cursor=checked.cursor,
         )  # fmt: skip
+        return found, None if found.hits else await app.find.why_none(LOCAL_OWNER, where)
 
-    found = run(work, enriches=False)
+    found, absent = run(work, enriches=False)
     if json:
         as_json(HitList.of(found))
         return
@@ -108,4 +114,5 @@ def search(
     more = f"; more with --cursor {found.next_cursor}" if found.next_cursor else ""
     capped = "; very many match, so the oldest were left aside" if found.capped else ""
     loosened = "; none has the quoted words in that order" if found.loosened and found.hits else ""
-    line(out, counted(len(found.hits), "hit"), left_out, loosened, capped, more)
+    instead = f". {absent}" if absent else ""
+    line(out, counted(len(found.hits), "hit"), left_out, loosened, capped, more, instead)

@@ -96,13 +96,23 @@ class Find:
 
         Raises:
             InvalidInput: The cursor belongs to another list.
-            NotFound: The filter names a project that is not there.
         """
         async with self._store.read(owner) as transaction:
-            page = await transaction.captures.page(where, order=order, limit=limit, cursor=cursor)
-            if not page.items:
-                await _check_project(transaction, where)
-        return page
+            return await transaction.captures.page(where, order=order, limit=limit, cursor=cursor)
+
+    async def why_none(self, owner: str, where: CaptureFilter) -> str | None:
+        """What to say where nothing fits because the filter's project is not there.
+
+        That is no error: a client may look into a project before it captures into it.
+        """
+        if where.project is None:
+            return None
+        try:
+            async with self._store.read(owner) as transaction:
+                await transaction.projects.require(where.project)
+        except NotFound as absent:
+            return str(absent)
+        return None
 
     async def search(
         self,
@@ -118,7 +128,6 @@ class Find:
 
         Raises:
             InvalidInput: The query is empty or too long, or the cursor belongs to another search.
-            NotFound: The filter names a project that is not there.
         """
         if not query.strip():
             raise InvalidInput("The query is empty. Say in a few words what to find, or call list_captures.")
@@ -131,8 +140,6 @@ class Find:
         parsed = parse_query(query).model_copy(update={"span": span, "meaning": meaning})
         async with self._store.read(owner) as transaction:
             page = await transaction.captures.search(parsed, where, limit=limit, cursor=cursor)
-            if not page.items:
-                await _check_project(transaction, where)
             fitting = len(page.items) if max_tokens is None else _how_many_fit(page.items, max_tokens)
             omitted = len(page.items) - fitting
             if omitted:
@@ -197,12 +204,6 @@ class Find:
             near=near,
             related=alike,
         )
-
-
-async def _check_project(transaction: Transaction, where: CaptureFilter) -> None:
-    """Tells a project without what was asked for from one that is not there."""
-    if where.project is not None:
-        await transaction.projects.require(where.project)
 
 
 async def _related(transaction: Transaction, capture: Capture) -> tuple[Related, ...]:

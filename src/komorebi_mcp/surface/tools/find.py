@@ -210,10 +210,11 @@ async def _list(call: Call, arguments: ListArguments) -> Reply:
         limit=arguments.limit,
     )
     rows = tuple(CaptureRow.of(capture) for capture in page.items)
+    absent = None if rows else await call.app.find.why_none(call.owner, where)
+    instead = absent or "Drop a filter to see more, or call capture."
     text = paragraphs(
         [
-            counted(len(rows), "capture")
-            + (":" if rows else ". Drop a filter to see more, or call capture."),
+            counted(len(rows), "capture") + (":" if rows else f". {instead}"),
             "\n".join(overview(capture) for capture in page.items),
             next_page(page.next_cursor),
         ]
@@ -222,18 +223,20 @@ async def _list(call: Call, arguments: ListArguments) -> Reply:
 
 
 async def _search(call: Call, arguments: SearchArguments) -> Reply:
+    where = arguments.where()
     found = await call.app.find.search(
         call.owner,
         arguments.query,
-        arguments.where(),
+        where,
         limit=arguments.limit,
         max_tokens=arguments.max_tokens or ROOM_TOKENS,
         cursor=arguments.cursor,
     )
+    absent = None if found.hits else await call.app.find.why_none(call.owner, where)
     text = paragraphs(
         [
             counted(len(found.hits), "hit")
-            + (", best first:" if found.hits else f". {_instead(found.span)}"),
+            + (", best first:" if found.hits else f". {absent or _instead(found.span)}"),
             "\n".join(hit(one) for one in found.hits),
             f"{counted(found.omitted, 'hit')} left out for length." if found.omitted else None,
             "No capture has the quoted words in that order, so these have some words of the query."
