@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import platformdirs
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from komorebi_mcp.errors import ConfigError
 
 _PREFIX = "KOMOREBI_"
+_USUAL_PORTS: Final = {"https": 443, "http": 80}
 
 
 def default_home() -> Path:
@@ -153,7 +154,20 @@ class Settings(BaseSettings):
         ),
     )
 
-    @field_validator("auth_issuer", "auth_jwks_url", "public_url", mode="after")
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _as_sent(cls, value: str) -> str:
+        """The URL as clients name it in their requests: its host in lower case and without the usual port."""
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in _USUAL_PORTS or not parts.hostname:
+            raise ValueError("it must begin with https:// or http:// and name a host")
+        port = "" if parts.port in {None, _USUAL_PORTS[parts.scheme]} else f":{parts.port}"
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+    @field_validator("auth_issuer", "auth_jwks_url", mode="after")
     @classmethod
     def _address(cls, value: str) -> str:
         if value and not value.startswith(("https://", "http://")):
@@ -205,7 +219,8 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         name = f"{_PREFIX}{'_'.join(str(part) for part in first['loc'])}".upper()
         raise ConfigError(
-            f"{name} is not usable: {first['msg']}. Correct or unset it and start again."
+            f"{name} is not usable: {first['msg'].removeprefix('Value error, ')}. "
+            "Correct or unset it and start again."
         ) from error
 
 

@@ -40,6 +40,12 @@ class Place:
         """The endpoint's URL, which is also its name to an authorization server."""
         return self.url or f"{_origin(scope)}{self.path}"
 
+    @property
+    def metadata_paths(self) -> frozenset[str]:
+        """Where the endpoint's metadata may be asked for: by its own path, by what clients write, by none."""
+        paths = (self.path, urlsplit(self.url).path.rstrip("/"), "")
+        return frozenset(f"{METADATA_PATH}{path}" for path in paths)
+
     def metadata(self, scope: Scope) -> str:
         """Where the endpoint's metadata is (RFC 9728 section 3.1)."""
         parts = urlsplit(self.resource(scope))

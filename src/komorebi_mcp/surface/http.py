@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from komorebi_mcp.app import App
 from komorebi_mcp.errors import StorageError
 from komorebi_mcp.settings import Settings
-from komorebi_mcp.surface.auth import METADATA_PATH, Authentication, Place, forbidden, metadata
+from komorebi_mcp.surface.auth import Authentication, Place, forbidden, metadata
 from komorebi_mcp.surface.bodies import BODY_BYTES_MAX, RPC_METHOD, Bodies
 from komorebi_mcp.surface.http_sessions import ResumableSessions
 from komorebi_mcp.surface.listener import bind, listen
@@ -36,8 +36,8 @@ from komorebi_mcp.surface.server import KomorebiServer
 from komorebi_mcp.surface.streams import OpenStreams
 
 PATH: Final = "/mcp"
-PUBLIC: Final = ("/health", "/ready", METADATA_PATH, f"{METADATA_PATH}{PATH}")
-"""What anyone may ask: nothing there is anybody's."""
+PUBLIC: Final = frozenset({"/health", "/ready"})
+"""What anyone may ask, beside the endpoint's metadata: nothing there is anybody's."""
 
 LAST_WORDS_S: Final = 0.2
 """How long the answers to what is given up at the end may take to go out."""
@@ -70,8 +70,7 @@ def place_of(settings: Settings) -> Place:
     """Where clients find the endpoint; an audience that is a URL is its name, and so has to be it."""
     if settings.auth_audience.startswith(("https://", "http://")):
         return Place(path=PATH, url=settings.auth_audience)
-    public = settings.public_url.rstrip("/")
-    return Place(path=PATH, url=f"{public}{PATH}" if public else "")
+    return Place(path=PATH, url=f"{settings.public_url}{PATH}" if settings.public_url else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +99,12 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     sessions = ResumableSessions(server, security_settings=security, max_request_body_size=BODY_BYTES_MAX)
     endpoint = Route(PATH, endpoint=StreamableHTTPASGIApp(sessions))
     inner = Starlette(routes=[endpoint, *_routes(app, place)], lifespan=lambda _: sessions.run())
+    inner.router.redirect_slashes = False
     checked = Bodies(inner, path=PATH, endpoint=sessions.handle_request, forbid=partial(forbidden, place))
     streams = OpenStreams(checked)
-    authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC)
-    return Front(
-        AccessLog(_TrustedSender(authentication, security=security)), authentication, streams, sessions
-    )
+    authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC | place.metadata_paths)
+    trusted = _TrustedSender(_slash_or_not(authentication), security=security)
+    return Front(AccessLog(trusted), authentication, streams, sessions)
 
 
 async def serve_http(
@@ -173,9 +172,23 @@ def _routes(app: App, place: Place) -> list[Route]:
         Route("/health", health, methods=["GET"]),
         Route("/ready", ready, methods=["GET"]),
         Route("/metrics", figures, methods=["GET"]),
-        Route(METADATA_PATH, about, methods=["GET"]),
-        Route(f"{METADATA_PATH}{PATH}", about, methods=["GET"]),
+        *(Route(path, about, methods=["GET"]) for path in place.metadata_paths),
     ]
+
+
+def _slash_or_not(app: ASGIApp) -> ASGIApp:
+    """The application, which is called at the endpoint as well where a slash was written behind its path.
+
+    A redirect would name http where a proxy took the request by https, and have the client send it, token
+    and all, in the clear.
+    """
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == f"{PATH}/":
+            scope["path"] = PATH
+        await app(scope, receive, send)
+
+    return called
 
 
 def _trusted(host: str, settings: Settings) -> TransportSecuritySettings:
