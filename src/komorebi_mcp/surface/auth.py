@@ -1,6 +1,6 @@
 """Who may use the HTTP server: bearer tokens (RFC 6750), and what is said to those without (RFC 9728)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from komorebi_mcp.domain.access import Scope as Right
 from komorebi_mcp.errors import StorageError
 from komorebi_mcp.services.door import Door
-from komorebi_mcp.surface.principal import let_in
+from komorebi_mcp.surface.principal import let_in, principal_in
 from komorebi_mcp.surface.underway import Requests
 
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
@@ -59,9 +59,18 @@ def _origin(scope: Scope) -> str:
 class Authentication:
     """Lets a request through with its principal noted on it, or answers it with 401."""
 
-    def __init__(self, app: ASGIApp, *, door: Door, place: Place, public: Collection[str]) -> None:
-        """`public` has the paths that anyone may ask."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        door: Door,
+        place: Place,
+        public: Collection[str],
+        useful: Callable[[], Iterable[Right]],
+    ) -> None:
+        """`public` has the paths that anyone may ask, `useful` tells the scopes to ask an issuer for."""
         self._app = app
+        self._useful = useful
         self._door = door
         self._place = place
         self._public = frozenset(public)
@@ -83,7 +92,7 @@ class Authentication:
             await answer(scope, receive, send)
             return
         if principal is None:
-            await _refuse(self._place, credential, scope, receive, send)
+            await self._refuse(credential, scope, receive, send)
             return
         let_in(scope, principal)
         await self.requests.answer(self._app, scope, receive, send, credential=credential)
@@ -102,11 +111,11 @@ class Authentication:
                     _log.warning("auth.not_checked_again", error=str(error))
                     break
                 if not verdicts[credential]:
-                    request.end(partial(_refuse, self._place, credential))
+                    request.end(partial(self._refuse, credential))
 
-
-async def _refuse(place: Place, credential: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-    await unauthorized(scope, place, tried=credential is not None)(scope, receive, send)
+    async def _refuse(self, credential: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = unauthorized(scope, self._place, tried=credential is not None, useful=self._useful())
+        await answer(scope, receive, send)
 
 
 def _credential(headers: list[str]) -> str | None:
@@ -117,7 +126,7 @@ def _credential(headers: list[str]) -> str | None:
     return token.strip() if len(headers) == 1 and scheme.lower() == "bearer" else ""
 
 
-def unauthorized(scope: Scope, place: Place, *, tried: bool) -> Response:
+def unauthorized(scope: Scope, place: Place, *, tried: bool, useful: Iterable[Right]) -> Response:
     """The answer to who has shown no token, or one that does not hold."""
     error = "invalid_token" if tried else None
     said = (
@@ -126,26 +135,35 @@ def unauthorized(scope: Scope, place: Place, *, tried: bool) -> Response:
         else "This server asks for a bearer token. Send one in the Authorization header."
     )
     # RFC 6750 section 3.1: who has shown nothing is told of no error.
-    return _challenge(scope, place, status=401, error=error, said=said)
+    return _challenge(scope, place, status=401, error=error, said=said, rights=useful)
 
 
 def forbidden(place: Place, scope: Scope, missing: Iterable[Right]) -> Response:
-    """The answer to who has shown a token that lacks these scopes."""
-    names = " ".join(right for right in Right if right in set(missing))
-    said = f"The token lacks the scope {names.replace(' ', ' and ')}. Use one that has it."
-    return _challenge(scope, place, status=403, error="insufficient_scope", said=said, rights=names)
+    """The answer to who has shown a token that lacks these scopes.
+
+    Named are those that it has, too: a client gets a new token with just the scopes named here, and would go
+    back and forth between two tokens that each lack what the other has.
+    """
+    lacking = " and ".join(_ordered(missing))
+    said = f"The token lacks the scope {lacking}. Use one that has it."
+    rights = {*missing, *principal_in(scope).scopes}
+    return _challenge(scope, place, status=403, error="insufficient_scope", said=said, rights=rights)
 
 
 def _challenge(
-    scope: Scope, place: Place, *, status: int, error: str | None, said: str, rights: str = ""
+    scope: Scope, place: Place, *, status: int, error: str | None, said: str, rights: Iterable[Right]
 ) -> Response:
-    parts = {"error": error, "error_description": said if error else None, "scope": rights or None}
+    named = " ".join(_ordered(rights))
+    parts = {"error": error, "error_description": said if error else None, "scope": named}
     parts["resource_metadata"] = place.metadata(scope)
     header = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
-    body = {"error": error or "unauthorized", "error_description": said}
-    if rights:
-        body["scope"] = rights
+    body = {"error": error or "unauthorized", "error_description": said, "scope": named}
     return JSONResponse(body, status_code=status, headers={"www-authenticate": header})
+
+
+def _ordered(rights: Iterable[Right]) -> list[Right]:
+    wanted = set(rights)
+    return [right for right in Right if right in wanted]
 
 
 def metadata(request: Request, door: Door, place: Place) -> Response:

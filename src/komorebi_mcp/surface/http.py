@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from komorebi_mcp.app import App
+from komorebi_mcp.domain.access import ALL_SCOPES
 from komorebi_mcp.errors import StorageError
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.auth import Authentication, Place, forbidden, metadata
@@ -30,7 +31,7 @@ from komorebi_mcp.surface.http_sessions import ResumableSessions
 from komorebi_mcp.surface.listener import bind, listen
 from komorebi_mcp.surface.metrics import metrics
 from komorebi_mcp.surface.principal import whoever_is_in
-from komorebi_mcp.surface.scopes import METHODS
+from komorebi_mcp.surface.scopes import METHODS, UPSTREAM, Scopes
 from komorebi_mcp.surface.sdk import install_streams
 from komorebi_mcp.surface.server import KomorebiServer
 from komorebi_mcp.surface.streams import OpenStreams
@@ -102,7 +103,13 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     inner.router.redirect_slashes = False
     checked = Bodies(inner, path=PATH, endpoint=sessions.handle_request, forbid=partial(forbidden, place))
     streams = OpenStreams(checked)
-    authentication = Authentication(streams, door=app.door, place=place, public=PUBLIC | place.metadata_paths)
+
+    def useful() -> Scopes:
+        return ALL_SCOPES if app.aggregate.enabled else ALL_SCOPES - UPSTREAM
+
+    authentication = Authentication(
+        streams, door=app.door, place=place, public=PUBLIC | place.metadata_paths, useful=useful
+    )
     trusted = _TrustedSender(_slash_or_not(authentication), security=security)
     return Front(AccessLog(trusted), authentication, streams, sessions)
 
