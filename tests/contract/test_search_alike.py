@@ -9,7 +9,7 @@ import pytest
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Kind
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.storage import search
+from komorebi_mcp.storage import search_head
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query
 from support.databases import PostgresServer, put_sqlite_file
@@ -121,7 +121,7 @@ async def test_both_databases_give_the_same_hits_with_the_same_scores(urls: tupl
 async def test_behind_the_head_both_find_the_same_in_an_order_of_their_own(
     urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "HEAD_MAX", 10)
+    monkeypatch.setattr(search_head, "HEAD_MAX", 10)
     found = []
     for url in urls:
         async with open_store(url) as store:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, CaptureUpdate, Status
 from komorebi_mcp.domain.search import Hit, SearchQuery
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.storage import matching, readings, search
+from komorebi_mcp.storage import matching, readings, search_head
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.text.terms import parse_query
 
@@ -86,7 +86,7 @@ async def test_words_said_near_a_capture_count_less_the_more_is_said_in_between(
 async def test_a_match_amid_talk_about_the_query_is_ranked_however_many_match_better_alone(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "HEAD_MAX", 6)
+    monkeypatch.setattr(search_head, "HEAD_MAX", 6)
     talk = [
         CaptureCreate(content=text, project="hall")
         for text in (
@@ -284,7 +284,7 @@ async def test_pages_stay_the_same_while_captures_arrive(store_url: str) -> None
 async def test_pages_go_on_behind_the_captures_that_are_ranked_anew(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "HEAD_MAX", 10)
+    monkeypatch.setattr(search_head, "HEAD_MAX", 10)
     async with open_store(store_url) as store:
         expected = await _store_of(store, *LAMPS[:18])
         expected += await _store_of(store, *LAMPS[18:], indexed=False)
