@@ -51,7 +51,8 @@ class _Joining:
     def write(self, data: bytes) -> None:
         if self._head:
             head, self._head = self._head, b""
-            self._transport.writelines((head, data))
+            # An empty part would never leave the buffer of asyncio's own transport (Python 3.12 and newer).
+            self._transport.writelines((head, data) if data else (head,))
         elif data.startswith(_HEAD_START):
             self._head = data
             self._loop.call_soon(self._flush)
