@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import gather
 from komorebi_mcp.summarizers.draft import Passage
-from komorebi_mcp.summarizers.records import log_lines
+from komorebi_mcp.summarizers.records import code_lines, log_lines
 
 
 def test_only_lines_that_tell_of_an_error_are_marked_as_errors() -> None:
@@ -13,6 +13,20 @@ def test_only_lines_that_tell_of_an_error_are_marked_as_errors() -> None:
         "request timed out",
         "Fehler: Größe, connection refused",
     ]
+
+
+def test_a_line_that_only_says_that_something_failed_tells_nothing_of_it() -> None:
+    told = log_lines("--- FAIL: TestFire (0.03s)\nFAIL\nFAIL\texample.com/kiln\t1.204s")
+    assert [line.is_error for line in told if line.text == "FAIL"] == [False]
+    assert sum(line.is_error for line in told) == 2
+
+
+def test_of_settings_the_lines_with_a_value_are_told() -> None:
+    assert code_lines("services:\n  kiln:\n    image: kiln:2.3.1\n    ports: [8080]") == [
+        "image: kiln:2.3.1",
+        "ports: [8080]",
+    ]
+    assert code_lines("services:\n  kiln:") == ["services:", "kiln:"]
 
 
 def test_lines_that_differ_in_numbers_alone_have_one_shape() -> None:

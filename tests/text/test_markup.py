@@ -18,6 +18,38 @@ JAVA = """java.lang.IllegalStateException: pool is closed
 NODE = """TypeError: x is not a function
     at Object.<anonymous> (/srv/app/index.js:12:7)
     at node:internal/main/run_main_module:23:47"""
+GO = """panic: runtime error: index out of range [3]
+[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x4a2b3c]
+
+goroutine 34 [running]:
+example.com/kiln/store.(*Store).Append(0x0, {0xc000122000, 0x40, 0x40})
+\t/home/mei/kiln/store/store.go:73 +0x1c
+created by main.main in goroutine 1
+\t/home/mei/kiln/main.go:48 +0x1f4
+exit status 2"""
+PANIC = """thread 'main' panicked at src/codec.rs:112:14:
+called `Option::unwrap()` on a `None` value
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"""
+RUSTC = """error[E0382]: borrow of moved value: `buf`
+  --> src/codec.rs:58:22
+   |
+57 |     send(buf);
+   |          --- value moved here
+   = note: it does not implement Copy"""
+PHP = """PHP Fatal error: Uncaught LogicException: no kiln
+#0 /srv/app/index.php(12): fire()
+#1 {main}"""
+RUBY = """app.rb:4:in 'fire': no kiln (RuntimeError)
+\tfrom app.rb:9:in '<main>'"""
+GO_TEST = "--- FAIL: TestFire (0.03s)\n    store_test.go:91: want 1 event, got 2"
+MAIL = """From: Mei Ito <mei@kiln.example>
+To: all@kiln.example
+Date: Tue, 17 Nov 2026 16:02:11 +0100
+Subject: Cones for Friday
+X-Mailer: a
+\tb
+
+Cone 6 is sold out."""
 PIECES = [
     *("```\n", "~~~py\n", "---\n", "| a | b |\n", "|---|---|\n", "<p>", "</div>\n", "# Head\n", "![x](y)\n"),
     *(
@@ -58,6 +90,14 @@ def test_what_is_left_stands_where_it_stood(text: str) -> None:
         (PYTHON, "app.Empty: invoices"),
         (JAVA, "java.lang.IllegalStateException: pool is closed"),
         (NODE, "TypeError: x is not a function"),
+        (GO, "panic: runtime error: index out of range [3]"),
+        (PANIC, PANIC.rpartition("\n")[0]),
+        (RUSTC, RUSTC.partition("\n")[0]),
+        (PHP, PHP.partition("\n")[0]),
+        (RUBY, RUBY.partition("\n")[0]),
+        (GO_TEST, GO_TEST),
+        (MAIL, "Cones for Friday\n\n\n\nCone 6 is sold out."),
+        ("From: here on it is easy.\nWe met.", "From: here on it is easy.\nWe met."),
         ("We met\n  at the market", "We met\n  at the market"),
     ],
 )
@@ -78,6 +118,9 @@ def test_a_long_hostile_text_is_read_in_no_time() -> None:
         "`" * 100_000,
         "[![" * 30_000,
         "  at " * 20_000,
+        "From: a\n" * 20_000,
+        "x\n" + " " * 100_000 + ".go",
+        "  --> a\n" + "  |\n" * 30_000,
         "---\n" * 25_000,
     ]
     assert all(len(without_markup(text)) == len(text) for text in hostile)

@@ -31,6 +31,11 @@ def test_sentences_are_stripped_slices_in_order(text: str) -> None:
         ("Ask Dr. Alvarez. She knows.", ["Ask Dr. Alvarez.", "She knows."]),
         ("We chose plan B. It works.", ["We chose plan B.", "It works."]),
         ("Er kam z.B. gestern. Die Liste ist nicht da.", ["Er kam z.B. gestern.", "Die Liste ist nicht da."]),
+        (
+            "It points at parse.(*Decoder).buffer. See it.",
+            ["It points at parse.(*Decoder).buffer.", "See it."],
+        ),
+        ("npm ERR! code ERESOLVE\nnpm ERR! no tree", ["npm ERR! code ERESOLVE", "npm ERR! no tree"]),
         ("我们决定。今天走\uff01", ["我们决定。", "今天走\uff01"]),
         (" \n\t", []),
         ("", []),

@@ -9,11 +9,13 @@ from komorebi_mcp.text.cuts import one_line, shorten
 from komorebi_mcp.text.markup import without_markup
 from komorebi_mcp.text.notable import Sort, notable, only_replies
 from komorebi_mcp.text.sentences import split_sentences
+from komorebi_mcp.text.terms import terms
 
 SOURCES_MAX = 3
 """Of one item."""
 _ITEM_CHARS_MAX = 300
 _DIGITS = re.compile(r"\d+")
+_SAID_SHARE = 0.7
 _PROSE = frozenset({Kind.NOTE, Kind.DECISION, Kind.ERROR, Kind.LINK})
 """Kinds whose questions are questions."""
 
@@ -35,7 +37,15 @@ def notable_of(capture: Glimpse, *, read: bool) -> Iterable[tuple[Sort, str]]:
     if capture.kind is Kind.ERROR:
         yield Sort.ERROR, errors[0] if errors else gist_of(capture).text
     elif errors:
-        yield from ((Sort.ERROR, text) for text in dict.fromkeys((errors[0], errors[-1])))
+        yield Sort.ERROR, errors[0]
+        if not _says_no_more(errors[-1], than=errors[0]):
+            yield Sort.ERROR, errors[-1]
+
+
+def _says_no_more(error: str, *, than: str) -> bool:
+    """Whether most words of an error are in the other: a log tells it, and again in a traceback."""
+    said, before = set(terms(error)), set(terms(than))
+    return len(said & before) >= len(said) * _SAID_SHARE
 
 
 def saying_something(captures: Sequence[Glimpse]) -> Sequence[Glimpse]:

@@ -103,7 +103,13 @@ def _errors(lines: Sequence[str]) -> list[int]:
         return []
     low_lines = low.split("\n")
     places = {place for sign in signs for place, line in enumerate(low_lines) if sign in line}
-    return [place for place in sorted(places) if _ERROR_IN_LOW.search(low_lines[place])]
+    return [place for place in sorted(places) if _tells_of_error(low_lines[place])]
+
+
+def _tells_of_error(line: str) -> bool:
+    """Whether there is more than the word in it, such as FAIL."""
+    found = _ERROR_IN_LOW.search(line)
+    return found is not None and _SAYS.search(line[: found.start()] + line[found.end() :]) is not None
 
 
 def _shapes(lines: list[str]) -> list[str]:
@@ -122,4 +128,8 @@ def code_lines(text: str) -> list[str]:
     """What code tells: its remarks and signatures, or else its first lines."""
     lines = text.splitlines()
     telling = [line.strip() for line in lines if _REMARK.match(line) or _SIGNATURE.match(line)]
-    return list(dict.fromkeys(telling))[:_LINES_MAX] or _lines(text)[:2]
+    if telling:
+        return list(dict.fromkeys(telling))[:_LINES_MAX]
+    lines = _lines(text)
+    # "services:" only says that what it says comes next.
+    return [line for line in lines if line[-1] not in ":{[("][:2] or lines[:2]

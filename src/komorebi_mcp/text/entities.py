@@ -48,21 +48,28 @@ _ERROR_NAME = re.compile(r"Error|Exception|Warning|Fault")
 _ERROR_TYPE = re.compile(r"(?<![\w.])[A-Za-z_][\w.]{0,100}(?::[^\n]{1,200})?")
 _ERROR_WORD = re.compile(r"[\w.]{1,100}(?:Error|Exception|Warning|Fault)(?=:|\Z)")
 _ERROR_LINE = re.compile(
-    r"(?i:\b(?:error|fatal|panic|exception)\b[ \t]{0,2}[:=][ \t]{0,4})[^\n]{1,200}"
+    r"(?i:\b(?:error(?:\[\w{1,12}\]|[ ][a-z]{1,4}\d{2,6})?|fatal|panic|exception)[ \t]{0,2}[:=][ \t]{0,4})"
+    r"[^\n]{1,200}"
+    r"|(?im:(?:^|(?<=\]))[^\s\[\]][^\n\[\]]{0,120}?\bexit(?:ed with)? (?:code|status) [1-9])[^\n]{0,200}"
+    r"|\bFAIL(?:ED)?(?::[ \t]|[ \t](?=\S{1,200}[./:]))[^\n]{1,200}"
+    r"|\bnpm (?:ERR!|error) [^\n]{1,200}"
     r"|(?i:\bexit(?:ed with)? (?:code|status) )[1-9][^\n]{0,200}"
     r"|\b(?:ERROR|FATAL|CRITICAL)\b[^\n]{1,200}"
     rf"|{re.escape(_TRACEBACK)}"
     r"|\bE(?:NOENT|ACCES|CONNREFUSED|CONNRESET|PERM|EXIST|ADDRINUSE|PIPE|TIMEDOUT|NOSPC|INVAL)\b"
 )
 DECIDES = re.compile(
-    r"\b(?:decision|decided|conclusion|resolved)\s?:"
+    r"\b(?:decision|decided|conclusion|resolved|agreed(?: with [^\n:,.]{1,40})?)\s?:"
     r"|\b(?:we|i|they|team|everyone|everybody|group|board)(?:'ve| have| has| all)?\s(?:just |finally |now )?"
     r"(?:decided|agreed|chose|settled on|resolved|concluded|opted)\b"
     r"|\b(?:we|i)(?:'ll| will| are| 're|'re|'m| am) (?:go(?:ing)?|stick(?:ing)?) with\b"
     r"|\b(?:we|i)(?:'ll| will) use \w{2,40} instead\b"
-    r"|\blet's (?:go with|stick with|settle on|use)\b"
+    r"|\blet's (?:go with|stick with|settle on|use|not use)\b"
     r"|\b(?:it was|was|were|is|been) (?:decided|agreed|resolved)\b"
-    r"|\bwir haben (?:uns )?(?:entschieden|beschlossen)|\bnous avons décidé|\bhemos decidido|决定|決定",
+    r"|\bwir haben (?:[^.!?\n]{1,60} )?(?:entschieden|beschlossen|vereinbart)\b"
+    r"|\b(?:beschluss|beschlossen|entscheidung|entschieden|vereinbart|décision|décidé|decisión|decidido)\s?:"
+    r"|\b(?:nous avons|on a) décidé\b|\b(?:hemos decidido|decidimos|acordamos)\b"
+    r"|决定|決定|ことにした|ことになった|に決めた|に決まった",
     re.IGNORECASE,
 )
 """Where someone says that something is decided."""

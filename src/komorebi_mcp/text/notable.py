@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import zip_longest
 
 from komorebi_mcp.text.cues import asks
 from komorebi_mcp.text.entities import DECIDES, find_errors
@@ -13,6 +14,8 @@ from komorebi_mcp.text.terms import ordered_terms, stem, terms
 _SENTENCE_CHARS_MAX = 400
 """A longer one is a table, a dump or a text without full stops."""
 _UNTICKED = re.compile(r"\[ \]\s*\Z")
+_QUOTED = re.compile(r"^[ \t]*>[> \t]*\Z", re.MULTILINE)
+_ANSWER = re.compile(r"\**(?:a|answer|antwort|réponse|respuesta|答|回答)\**\s?[:\uff1a]", re.IGNORECASE)
 _OPEN = re.compile(
     r"\b(?:todo|fixme|tbd|to be (?:decided|done|determined|confirmed)|open (?:question|point|issue)s?"
     r"|unresolved|undecided|not (?:yet )?(?:sure|clear|decided|known)"
@@ -44,20 +47,28 @@ class Sort(StrEnum):
 
 def notable(text: str) -> Iterator[tuple[Sort, str]]:
     """The notable sentences, letter for letter, in order; a sentence may be there for two reasons."""
-    for start, end in split_sentences(text):
+    spans = split_sentences(text)
+    for (start, end), (behind, _) in zip_longest(spans, spans[1:], fillvalue=(len(text), 0)):
         sentence = text[start:end]
         if len(sentence) > _SENTENCE_CHARS_MAX:
             continue
         if DECIDES.search(sentence):
             yield Sort.DECISION, sentence
         elif (
-            (asks(sentence) and _says_what(sentence))
-            or _OPEN.search(sentence)
+            (asks(sentence) and _says_what(sentence) and not _is_answered(text, start, behind))
+            or (_OPEN.search(sentence) and terms(_OPEN.sub("", sentence)))
             or _UNTICKED.search(text, max(0, start - 6), start)
         ):
             yield Sort.OPEN, sentence
     for start, end in find_errors(text):
         yield Sort.ERROR, text[start:end]
+
+
+def _is_answered(text: str, start: int, behind: int) -> bool:
+    """Whether the question at `start` is quoted in a reply, or what is `behind` it says to be its answer."""
+    return (
+        _QUOTED.search(text, max(0, start - 6), start) is not None or _ANSWER.match(text, behind) is not None
+    )
 
 
 def _says_what(question: str) -> bool:

@@ -8,15 +8,15 @@ from komorebi_mcp.text.language import detect_language
 from komorebi_mcp.text.stopwords import LINKING_WORDS
 
 _LINE = re.compile(r"[^\n\r\u2028\u2029\x0b\x0c\x85]+")
-_ITEM = re.compile(r"\s{0,40}(?:[-*+•‣>|#]|\d{1,3}[.)]\s|[A-Za-z][.)]\s)")
+_ITEM = re.compile(r"\s{0,40}(?:[-*+•‣>|#]|\d{1,3}[.)]\s|[A-Za-z][.)]\s|npm )")
 _WRAPPED_CHARS_MIN = 50
 """A line this long that goes on in the next line was broken to fit a page, not because a thought ended."""
 _LINE_CHARS_MAX = 200
 _LANGUAGE_CHARS = 600
 _INNER_END = re.compile(r"[.!?…][\s\"')\]”’»]|[^\x00-\u06d3]")  # noqa: RUF001 - quotation marks
 """Whether there is anything to split at: most short captures hold one sentence."""
-_SHORTENED = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Hr|Fr|Sr|Sra|Mme|Mlle)\.")
-"""A title or an initial, which has a name behind it."""
+_SHORTENED = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Hr|Fr|Sr|Sra|Mme|Mlle)\.|npm ERR!")
+"""A title or an initial, which has a name behind it, or what npm writes before an error."""
 _MARKS = re.compile(r"(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
 
 
@@ -40,7 +40,7 @@ def split_sentences(text: str, *, language: str | None = None) -> list[tuple[int
         for piece in pieces:
             behind = at + len(piece)
             stripped = piece.strip()
-            if spans and spans[-1][0] >= start and _SHORTENED.fullmatch(text, *spans[-1]) and stripped:
+            if spans and spans[-1][0] >= start and stripped and _carries_on(text, *spans[-1], at):
                 # "M. Tanaka" is one person, though a sentence may end in "M."
                 spans[-1] = (spans[-1][0], at + len(piece.rstrip()))
             elif stripped:
@@ -48,6 +48,12 @@ def split_sentences(text: str, *, language: str | None = None) -> list[tuple[int
                 spans.append((begin, begin + len(stripped)))
             at = behind
     return spans
+
+
+def _carries_on(text: str, start: int, end: int, at: int) -> bool:
+    """Whether what begins `at` belongs to the sentence before it: a name to its title, a word to its half."""
+    in_a_word = at == end and text[end - 1] in ".!?" and not text[at].isspace()
+    return in_a_word or _SHORTENED.fullmatch(text, start, end) is not None
 
 
 def _paragraphs(text: str) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import re
 
 from komorebi_mcp.text.cuts import one_line, shorten
+from komorebi_mcp.text.markup import mail_subject, without_frames
 from komorebi_mcp.text.snippets import head
 
 TITLE_CHARS = 80
@@ -28,7 +29,9 @@ _PREFIX = re.compile(
 )
 _LINK = re.compile(r"!?\[([^\[\]\n]{1,200})\]\([^()\s]{1,500}\)")
 _STRONG = re.compile(r"(?<![\w.])__(\S[^\n]{0,200}?)__(?!\w)")
-_EMPHASIS = re.compile(r"\*\*|`|(?<!\w)(?:\*|_(?!_))(?=\w)|(?<=[^\W_])[*_](?!\w)")
+_EMPHASIS = re.compile(r"\*\*|`")
+_SLANTED = re.compile(r"(?<!\w)([*_])(?=\w)([^*\n]{0,200}?[^\W_])\1(?!\w)")
+_FIELD = re.compile(r"""\s*"([^"\n]{1,80})"\s*:\s*"?([^"{[\n]{0,300})[^\n]*""")
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
 _FRONT_TITLE = re.compile(r"""(?m)^title:[ \t]*["']?([^\n"']{1,300})""")
 _SENTENCE = re.compile(r"[.!?…](?=\s)|[。！？]")  # noqa: RUF001 - full-width marks
@@ -41,11 +44,14 @@ def make_title(content: str) -> str:
     """
     beginning = content.lstrip("\ufeff \t\r\n\x00")[:_SCAN_CHARS]
     front, body = _front_matter(beginning)
-    if front:
-        return shorten(front, TITLE_CHARS)
-    shown = [line for line in body.splitlines()[:_LINES_MAX] if _says_something(line)]
+    subject = mail_subject(beginning)
+    if front or subject:
+        return shorten(front or one_line(subject), TITLE_CHARS)
+    lines = without_frames(body).splitlines()
+    shown = [line for line in lines if _says_something(line)][:_LINES_MAX]
+    shown = shown or [line for line in body.splitlines()[:_LINES_MAX] if _says_something(line)]
     for line in shown:
-        bare = _bare(line)
+        bare = _bare(_cells(line))
         if sum(char.isalpha() for char in bare) >= 2:
             return _fitting(bare)
     for line in shown:
@@ -70,6 +76,15 @@ def _says_something(line: str) -> bool:
     return bool(stripped) and not stripped.startswith(("```", "~~~", "#!", "<!DOCTYPE", "<?xml"))
 
 
+def _cells(line: str) -> str:
+    """What a row of a table or a field of JSON says, without its frame; any other line as it is."""
+    stripped = line.strip()
+    if stripped.startswith("|") and stripped.endswith("|"):
+        return ", ".join(cell.strip() for cell in stripped.split("|") if cell.strip(" :-"))
+    field = _FIELD.fullmatch(line)
+    return line if field is None else f"{field[1]}: {field[2]}"
+
+
 def _bare(line: str) -> str:
     """The line without list and heading marks, time stamps, log levels and emphasis."""
     for _ in range(5):
@@ -78,6 +93,7 @@ def _bare(line: str) -> str:
             break
         line = line[match.end() :]
     line = _EMPHASIS.sub("", _STRONG.sub(r"\1", _LINK.sub(r"\1", _TAG.sub(" ", line))))
+    line = _SLANTED.sub(r"\2", line)
     return one_line(line).strip("#=-~ \t").removesuffix("-->").removesuffix("*/").strip(" :")
 
 
