@@ -1,6 +1,7 @@
 """The latest captures and the times of resumes, on both databases."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -28,6 +29,33 @@ async def test_each_owner_and_project_has_a_last_resume_of_its_own(store_url: st
             assert await transaction.recall.last_resume(None) is None
             with pytest.raises(NotFound):
                 await transaction.recall.last_resume("q")
+
+
+async def test_of_many_captures_so_many_stand_for_them_the_marked_ones_first(
+    store_url: str, clock: StillClock
+) -> None:
+    async with open_store(store_url, clock=clock) as store:
+        kinds = {3: Kind.DECISION, 60: Kind.ERROR}
+        wanted = [CaptureCreate(content=f"{at}", kind=kinds.get(at, Kind.NOTE)) for at in range(100)]
+        await store.take_in("a", wanted)
+        async with store.read("a") as transaction:
+            few = await transaction.captures.sample(CaptureFilter(), most=10)
+            told = [int(each.content) for each in few.captures]
+            assert (len(told), few.is_all) == (10, False)
+            assert told == sorted(told)
+            assert {3, 60} <= set(told)
+            assert max(later - earlier for earlier, later in pairwise([*told, 100])) <= 100 // 8 + 1
+            everything = await transaction.captures.sample(CaptureFilter(), most=100)
+            assert ([int(each.content) for each in everything.captures], everything.is_all) == (
+                [*range(100)],
+                True,
+            )
+            marked = await transaction.captures.sample(
+                CaptureFilter(kinds=(Kind.DECISION, Kind.ERROR)), most=1
+            )
+            assert (len(marked.captures), marked.is_all) == (1, False)
+        async with store.read("b") as transaction:
+            assert (await transaction.captures.sample(CaptureFilter(), most=10)).captures == []
 
 
 async def test_the_latest_captures_come_first_and_long_ones_by_their_beginning(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from komorebi_mcp.domain.captures import CaptureCreate
+from komorebi_mcp.domain.captures import CaptureCreate, Kind
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.domain.summaries import Scope
 from komorebi_mcp.errors import NotFound
+from komorebi_mcp.services.view import WHOLE_MAX
 from komorebi_mcp.text.tokens import estimate_tokens
 from support.rooms import Rooms, open_rooms
 
@@ -68,6 +69,30 @@ async def test_ids_and_time_narrow_what_is_covered(tmp_path: Path) -> None:
         assert summary.covers.captures == 2
         since = rooms.clock() - timedelta(seconds=150)
         assert (await rooms.summarize.summarize(OWNER, Scope(since=since))).covers.captures == 2
+
+
+async def test_a_window_of_more_than_can_be_read_is_told_from_what_stands_for_it(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        since = rooms.clock()
+        many = [
+            CaptureCreate(content=f"Kiln {at} was fired.", project="kilns") for at in range(WHOLE_MAX + 9)
+        ]
+        decided = CaptureCreate(
+            content="We keep the blue glaze for plates.", kind=Kind.DECISION, project="kilns"
+        )
+        asked_for = CaptureCreate(content="The mountain road is closed.", project="kilns")
+        await rooms.store.take_in(OWNER, [*many[:50], decided, *many[50:], asked_for])
+        for scope in (Scope(since=since), Scope(project="kilns", since=since)):
+            summary = await rooms.summarize.summarize(OWNER, scope, max_tokens=200)
+            assert (summary.covers.captures, summary.truncated) == (WHOLE_MAX, True)
+            assert "We keep the blue glaze for plates." in summary.text
+        for scope in (
+            Scope(project="kilns", query="mountain road"),
+            Scope(project="kilns", focus="mountain road", since=since),
+            Scope(focus="mountain road"),
+        ):
+            summary = await rooms.summarize.summarize(OWNER, scope)
+            assert [each.text for each in summary.sentences] == ["The mountain road is closed."]
 
 
 async def test_an_unchanged_project_is_not_summarized_twice_unless_asked_to(tmp_path: Path) -> None:

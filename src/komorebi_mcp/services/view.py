@@ -14,6 +14,7 @@ from komorebi_mcp.domain.pyramid import FAN_OUT, frontier
 from komorebi_mcp.domain.summaries import Covers, Scope, Summary
 from komorebi_mcp.errors import NotFound
 from komorebi_mcp.services.find import not_there
+from komorebi_mcp.storage.sample import Sample
 from komorebi_mcp.storage.transaction import Transaction
 from komorebi_mcp.text.terms import parse_query
 
@@ -22,7 +23,7 @@ WHOLE_MAX = 2_000
 _NODES_MIN = 50
 """Fewer nodes tell too little of a large project to choose from."""
 _QUERY_HITS_MAX = 400
-"""A query without a project is answered from its best hits, not from everything there is."""
+"""A query or a focus is answered from its best hits where there may be more than can be read whole."""
 _PAGE_LIMIT = 100
 
 
@@ -68,7 +69,8 @@ async def look(transaction: Transaction, scope: Scope, *, max_tokens: int) -> Vi
         view = await _of_project(transaction, project)
         view = replace(view, before=await transaction.summaries.newest(project.name, max_tokens=max_tokens))
     else:
-        view = View(captures=await _captures(transaction, scope))
+        found = await _captures(transaction, scope, large=project is None or project.captures > WHOLE_MAX)
+        view = View(captures=found.captures, cut_short=not found.is_all)
     if not view.captures and not view.nodes:
         raise NotFound(
             "No capture fits. Widen the time, drop a filter, or call list_captures to see what there is."
@@ -92,18 +94,25 @@ async def still_said(transaction: Transaction, scope: Scope, *, max_tokens: int)
     return before if changed_at is None or before.created_at > changed_at else None
 
 
-async def _captures(transaction: Transaction, scope: Scope) -> Sequence[CaptureText]:
-    """The captures in the scope, oldest first."""
+async def _captures(transaction: Transaction, scope: Scope, *, large: bool) -> Sample:
+    """The captures in the scope, oldest first, or what stands for them where they are very many.
+
+    `large` says whether there may be so many that what answers a query has to be searched for.
+    """
     where = CaptureFilter(project=scope.project, since=scope.since, until=scope.until, ids=scope.ids)
     if scope.ids:
         not_there(scope.ids, await transaction.captures.projects_of(scope.ids))
         passages = await transaction.captures.passages(scope.ids)
         where = where.model_copy(update={"ids": (*scope.ids, *(passage.id for passage in passages))})
-    elif scope.query and scope.project is None:
-        where = where.model_copy(update={"ids": await _best_hits(transaction, scope.query, where)})
-        if not where.ids:
-            return []
-    return await transaction.captures.texts(where)
+    elif large and scope.query:
+        hits = await _best_hits(transaction, scope.query, where)
+        if not hits:
+            return Sample([], is_all=True)
+        where = where.model_copy(update={"ids": hits})
+    found = await transaction.captures.sample(where, most=WHOLE_MAX)
+    if scope.focus and not found.is_all and (hits := await _best_hits(transaction, scope.focus, where)):
+        return await transaction.captures.sample(where.model_copy(update={"ids": hits}), most=WHOLE_MAX)
+    return found
 
 
 async def _best_hits(transaction: Transaction, query: str, where: CaptureFilter) -> tuple[str, ...]:
@@ -130,7 +139,8 @@ async def _of_project(transaction: Transaction, project: Project) -> View:
     level = max((place.level for place in tops), default=0)
     view = View(children=children, level=level)
     if project.captures <= WHOLE_MAX:
-        return replace(view, captures=await _captures(transaction, Scope(project=project.name)))
+        whole = await _captures(transaction, Scope(project=project.name), large=False)
+        return replace(view, captures=whole.captures, cut_short=not whole.is_all)
     told = frontier(shape.size, stale=stale, there=shape.places, nodes_min=_NODES_MIN)
     nodes = await pyramid.nodes(shape.project_id, told)
     behind = [

@@ -10,7 +10,6 @@ from komorebi_mcp.domain.captures import (
     CaptureCreate,
     CaptureFilter,
     CaptureOverview,
-    CaptureText,
     CaptureUpdate,
     Enrichment,
     NearDuplicate,
@@ -25,8 +24,9 @@ from komorebi_mcp.domain.vectors import Vector
 from komorebi_mcp.storage import changes, findings, intake, near, search, vectors
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
-from komorebi_mcp.storage.hydrate import OVERVIEW, TEXT, WHOLE, WITH_PROJECT, overviews, texts, whole
+from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
 from komorebi_mcp.storage.owned import OwnedSession, Rows, among, batches, canonical, equals
+from komorebi_mcp.storage.sample import Sample, sample
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
 _INSTANT = Instant()
@@ -124,9 +124,9 @@ class CaptureRepository:
                 return
             behind = found[-1][0]
 
-    async def texts(self, where: CaptureFilter) -> list[CaptureText]:
-        """As much of all that fit as summaries are made from, in the order of their arrival."""
-        return await self._session.run(_texts, where)
+    async def sample(self, where: CaptureFilter, *, most: int) -> Sample:
+        """Those that fit, or where these are more than `most`, so many that stand for them."""
+        return await self._session.run(sample, where, most)
 
     async def count(self, where: CaptureFilter) -> int:
         """How many fit, copies included."""
@@ -257,11 +257,6 @@ def _walk(rows: Rows, where: CaptureFilter, behind: int, batch: int) -> list[tup
     statement = statement.where(captures.c.seq > behind).order_by(captures.c.seq).limit(batch)
     found = rows.run(statement).all()
     return list(zip((row.seq for row in found), whole(rows.connection, found, rows=rows), strict=True))
-
-
-def _texts(rows: Rows, where: CaptureFilter) -> list[CaptureText]:
-    statement = rows.select(*TEXT, of=captures).select_from(WITH_PROJECT).where(fitting(rows, where))
-    return texts(rows.run(statement.order_by(captures.c.seq)).all())
 
 
 def _count(rows: Rows, where: CaptureFilter) -> int:
