@@ -351,6 +351,33 @@ async def test_forms_of_one_word_count_as_that_word_and_not_as_several(store_url
         assert (await _found(store, "write letter"))[:2] == ["Both", "Twice"]
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("Bodenprobe", "Proben"),
+        ("Feuchtigkeit", "Feuchte"),
+        ("Regression", "Analyse"),
+        ("Messreihe", "Reihen"),
+        ("Sensoren", "Sensor"),
+        ("Zwiebelkuchen", None),
+    ],
+)
+async def test_an_unknown_word_finds_its_other_endings_and_what_begins_with_it(
+    store_url: str, query: str, found: str | None
+) -> None:
+    texts = {
+        "Proben": "Die Bodenproben sind da.",
+        "Feuchte": "Die Feuchtigkeitssensorik fehlt.",
+        "Analyse": "Eine Regressionsanalyse steht aus.",
+        "Reihen": "Zwei Messreihen sind zu Ende.",
+        "Sensor": "Ein Sensor ist alt.",
+    }
+    async with open_store(store_url) as store:
+        await _add(store, *_titled(texts))
+        await _index(store)
+        assert await _found(store, query) == ([found] if found else [])
+
+
 async def test_a_misspelt_word_finds_what_was_meant(store_url: str) -> None:
     texts = {
         "T1": "We received the accommodation invoice.",

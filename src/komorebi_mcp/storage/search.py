@@ -90,7 +90,8 @@ def _first(rows: Rows, query: SearchQuery) -> Start:
     dialect = dialect_of(rows)
     frequencies = dialect.frequencies(rows, [*in_query(query), *forms(query)], stored=stored)
     meant = {
-        term: dialect.known(rows, ways, stored=stored) for term, ways in spellings(query, frequencies).items()
+        term: dialect.known(rows, ways, stored=stored) or dialect.begun(rows, term, stored=stored)
+        for term, ways in spellings(query, frequencies).items()
     }
     return Start(newest_seq, weigh(query, frequencies, meant, stored=stored))
 

@@ -81,6 +81,14 @@ def known(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, int]:
     return frequencies(rows, sorted(held), stored=stored)
 
 
+def begun(rows: Rows, beginning: str, *, stored: int) -> dict[str, int]:
+    """Longer terms that begin so, in the newest captures that hold any, and how many captures hold each."""
+    holding = rows.select(capture_index.c.terms, of=capture_index).where(_holds(f"{quoted(beginning)}:*"))
+    newest = rows.run(holding.order_by(capture_index.c.seq.desc()).limit(_KNOWN_IN)).scalars()
+    held = {term for text in newest for term in text.split(" ") if term.startswith(beginning)}
+    return frequencies(rows, sorted(held), stored=stored)
+
+
 def matches(rows: Rows, wanted: Wanted, where: CaptureFilter, *, newest_seq: int) -> Matches:
     """The newest indexed matches, of captures no newer than `newest_seq`."""
     row = capture_index.c

@@ -39,12 +39,19 @@ _score = -func.bm25(_row, 1.0, META_WEIGHT, 0.0, type_=Float)
 
 _FREQUENCY_MAX = 20_000
 """Counting among one owner's captures stops here; beyond it a term is common anyway."""
+_BEGUN_MAX = 200
 _COUNTS_MAX = 200
 """Counts in one statement, of which SQLite takes 500."""
 
 _FREQUENCIES = Prepared(
     select(_vocabulary.c.term, _vocabulary.c.doc).where(in_list(_vocabulary.c.term, "terms"))
 )
+_BEGUN = Prepared(
+    select(_vocabulary.c.term)
+    .where(_vocabulary.c.term > bindparam("beginning"), _vocabulary.c.term < bindparam("behind"))
+    .limit(_BEGUN_MAX)
+)
+_LAST = "\U0010ffff"
 _NEWEST_IN_SCOPE = Prepared(
     select(_search.c.rowid)
     .where(_row.op("MATCH")(bindparam("scope")))
@@ -65,6 +72,12 @@ def frequencies(rows: Rows, terms: Sequence[str], *, stored: int) -> dict[str, i
 
 known = frequencies
 """Asked of words of which most are in no capture."""
+
+
+def begun(rows: Rows, beginning: str, *, stored: int) -> dict[str, int]:
+    """Longer terms that begin so, and how many captures hold each."""
+    terms = [each.term for each in rows.fetch(_BEGUN, beginning=beginning, behind=f"{beginning}{_LAST}")]
+    return {term: held for term, held in frequencies(rows, terms, stored=stored).items() if held}
 
 
 def _frequencies_of_owner(rows: Rows, terms: Sequence[str]) -> dict[str, int]:

@@ -22,6 +22,8 @@ MISSPELT_MAX = 3
 MISSPELT_WORTH = 0.7
 """Of the weight a word would have that was written so."""
 
+_ENDINGS = ("en", "er", "es", "em", "as", "os")
+
 
 class Part(IntEnum):
     """What a term does in a search."""
@@ -77,14 +79,20 @@ def _may_be_misspelt(term: str) -> bool:
 
 
 def _one_letter_away(term: str) -> list[str]:
-    """The first letter stays: it is seldom wrong, and keeping it keeps other words away."""
+    """The first letter stays: it is seldom wrong, and keeping it keeps other words away.
+
+    Endings of two letters are among them, by which German and other languages that are not stemmed inflect.
+    """
     first, rest = term[0], term[1:]
     cuts = [(rest[:at], rest[at:]) for at in range(len(rest) + 1)]
     swapped = [a + b[1] + b[0] + b[2:] for a, b in cuts if len(b) > 1]
     dropped = [a + b[1:] for a, b in cuts if b]
     added = [a + letter + b for a, b in cuts for letter in string.ascii_lowercase]
     changed = [a + letter + b[1:] for a, b in cuts if b for letter in string.ascii_lowercase]
-    return [first + each for each in dict.fromkeys((*swapped, *dropped, *added, *changed)) if each != rest]
+    ended = [rest + ending for ending in _ENDINGS]
+    unended = [rest.removesuffix(ending) for ending in _ENDINGS if len(rest) > MISSPELT_CHARS_MIN]
+    ways = dict.fromkeys((*swapped, *dropped, *added, *changed, *ended, *unended))
+    return [first + each for each in ways if each != rest]
 
 
 def weigh(
