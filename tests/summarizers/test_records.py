@@ -26,6 +26,10 @@ def test_of_settings_the_lines_with_a_value_are_told() -> None:
         "image: kiln:2.3.1",
         "ports: [8080]",
     ]
+    assert code_lines("diff --git a/a b/a\nindex 3f1c2a9..8d0e7b1 100644\n-x = 1") == [
+        "diff --git a/a b/a",
+        "-x = 1",
+    ]
     assert code_lines("services:\n  kiln:") == ["services:", "kiln:"]
 
 

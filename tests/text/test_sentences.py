@@ -36,6 +36,8 @@ def test_sentences_are_stripped_slices_in_order(text: str) -> None:
             ["It points at parse.(*Decoder).buffer.", "See it."],
         ),
         ("npm ERR! code ERESOLVE\nnpm ERR! no tree", ["npm ERR! code ERESOLVE", "npm ERR! no tree"]),
+        ("Sitzung am 12. November 2026. Anwesend: Mei.", ["Sitzung am 12. November 2026.", "Anwesend: Mei."]),
+        ("We need 12. Novels sell.", ["We need 12.", "Novels sell."]),
         ("我们决定。今天走\uff01", ["我们决定。", "今天走\uff01"]),
         (" \n\t", []),
         ("", []),

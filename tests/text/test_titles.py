@@ -43,6 +43,10 @@ def test_a_title_is_never_empty_and_fits(content: str) -> None:
             "ValueError: no kiln",
         ),
         ("From: Mei <m@k.example>\nTo: all@k.example\nSubject: Re: Cones\n\nHi,", "Re: Cones"),
+        (
+            "Herr Weiß übernimmt z. B. die Wartung. Frau Özdemir bereitet die Daten der letzten Jahre auf.",
+            "Herr Weiß übernimmt z. B. die Wartung",
+        ),
         ("First sentence of a line. " + "More of it. " * 20, "First sentence of a line"),
         ("我们决定迁移发票服务。" * 20, "我们决定迁移发票服务。我们决定迁移发票服务"),
         ("🎉", "🎉"),

@@ -11,6 +11,7 @@ from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, log_lines, shape
 from komorebi_mcp.summarizers.words import content_of, words_of
+from komorebi_mcp.text.entities import DECIDES
 from komorebi_mcp.text.markup import fences, without_frames, without_markup
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import LINKING_WORDS
@@ -154,8 +155,10 @@ def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]
         spans = spans[:_HEAD_SENTENCES_MAX] + spans[-_TAIL_SENTENCES_MAX:]
     told = [(text[start:end], kind) for start, end in spans]
     if kind in MARKED:
-        # "We keep it. Nobody objected.": what was decided is the first.
-        told[1:] = [(said, kind if _says_enough(said) else Kind.NOTE) for said, _ in told[1:]]
+        # "We keep it. Nobody objected.": what was decided is the first, or what says that it is.
+        says_so = kind is Kind.DECISION and any(DECIDES.search(said) for said, _ in told[1:])
+        matters = DECIDES.search if says_so else _says_enough
+        told[1:] = [(said, kind if matters(said) else Kind.NOTE) for said, _ in told[1:]]
     if blocks := fences(text):
         placed = [(start, *each) for (start, _), each in zip(spans, told, strict=True)]
         placed += [(start, line, Kind.CODE) for start, end in blocks for line in code_lines(text[start:end])]

@@ -37,6 +37,7 @@ _SIGNATURE = re.compile(
     r"(?:def|class|function|fn|func|interface|struct|enum|trait|impl|type|module|package|namespace|"
     r"CREATE TABLE|SELECT)\b"
 )
+_HASHES = re.compile(r"index [0-9a-f]{4,64}\.\.")
 _REMARK = re.compile(r"\s*(?:#(?!!)|//|/\*|\*|--|\"\"\"|''')\s*\w")
 
 
@@ -131,5 +132,5 @@ def code_lines(text: str) -> list[str]:
     if telling:
         return list(dict.fromkeys(telling))[:_LINES_MAX]
     lines = _lines(text)
-    # "services:" only says that what it says comes next.
-    return [line for line in lines if line[-1] not in ":{[("][:2] or lines[:2]
+    # "services:" only says that what it says comes next, and a line of hashes nothing.
+    return [line for line in lines if line[-1] not in ":{[(" and not _HASHES.match(line)][:2] or lines[:2]

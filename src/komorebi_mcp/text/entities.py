@@ -66,7 +66,7 @@ DECIDES = re.compile(
     r"|\b(?:we|i)(?:'ll| will) use \w{2,40} instead\b"
     r"|\blet's (?:go with|stick with|settle on|use|not use)\b"
     r"|\b(?:it was|was|were|is|been) (?:decided|agreed|resolved)\b"
-    r"|\bwir haben (?:[^.!?\n]{1,60} )?(?:entschieden|beschlossen|vereinbart)\b"
+    r"|\bwir haben (?:[^.!?\n]{1,60} )?(?:entschieden|beschlossen|vereinbart|geeinigt)\b"
     r"|\b(?:beschluss|beschlossen|entscheidung|entschieden|vereinbart|décision|décidé|decisión|decidido)\s?:"
     r"|\b(?:nous avons|on a) décidé\b|\b(?:hemos decidido|decidimos|acordamos)\b"
     r"|决定|決定|ことにした|ことになった|に決めた|に決まった",

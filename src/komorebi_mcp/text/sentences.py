@@ -17,6 +17,13 @@ _INNER_END = re.compile(r"[.!?…][\s\"')\]”’»]|[^\x00-\u06d3]")  # noqa: R
 """Whether there is anything to split at: most short captures hold one sentence."""
 _SHORTENED = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Hr|Fr|Sr|Sra|Mme|Mlle)\.|npm ERR!")
 """A title or an initial, which has a name behind it, or what npm writes before an error."""
+_ORDINAL = re.compile(r"\b\d{1,2}\.\Z")
+_MONTH = re.compile(
+    r"\s{0,4}(?:Januar|Jänner|Februar|März|Marts|Mars|April|Mai|Maj|Mei|Juni|Juli|August|September|Oktober|November|"
+    r"Dezember|December|Jan|Feb|Mrz|Apr|Jun|Jul|Aug|Sept?|Okt|Nov|Dez|Dec)\b",
+    re.IGNORECASE,
+)
+"""As written behind a day in languages that put a full stop behind it."""
 _MARKS = re.compile(r"(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
 
 
@@ -51,9 +58,10 @@ def split_sentences(text: str, *, language: str | None = None) -> list[tuple[int
 
 
 def _carries_on(text: str, start: int, end: int, at: int) -> bool:
-    """Whether what begins `at` belongs to the sentence before it: a name to its title, a word to its half."""
+    """Whether what begins `at` belongs to the sentence before it: a name to its title, a month to its day."""
     in_a_word = at == end and text[end - 1] in ".!?" and not text[at].isspace()
-    return in_a_word or _SHORTENED.fullmatch(text, start, end) is not None
+    in_a_date = _ORDINAL.search(text, max(start, end - 6), end) and _MONTH.match(text, at)
+    return bool(in_a_word or in_a_date or _SHORTENED.fullmatch(text, start, end))
 
 
 def _paragraphs(text: str) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ import re
 
 from komorebi_mcp.text.cuts import one_line, shorten
 from komorebi_mcp.text.markup import mail_subject, without_frames
+from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.snippets import head
 
 TITLE_CHARS = 80
@@ -34,7 +35,7 @@ _SLANTED = re.compile(r"(?<!\w)([*_])(?=\w)([^*\n]{0,200}?[^\W_])\1(?!\w)")
 _FIELD = re.compile(r"""\s*"([^"\n]{1,80})"\s*:\s*"?([^"{[\n]{0,300})[^\n]*""")
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
 _FRONT_TITLE = re.compile(r"""(?m)^title:[ \t]*["']?([^\n"']{1,300})""")
-_SENTENCE = re.compile(r"[.!?…](?=\s)|[。！？]")  # noqa: RUF001 - full-width marks
+_SENTENCE_CHARS_MIN = 15
 
 
 def make_title(content: str) -> str:
@@ -101,5 +102,6 @@ def _fitting(line: str) -> str:
     """The line, or its first sentence where the line is too long."""
     if len(line) <= TITLE_CHARS:
         return line
-    ends = _SENTENCE.search(line, 15, TITLE_CHARS)
-    return line[: ends.end()].rstrip(".。") if ends else shorten(line, TITLE_CHARS)
+    ends = (end for _, end in split_sentences(line) if _SENTENCE_CHARS_MIN <= end <= TITLE_CHARS)
+    end = next(ends, None)
+    return shorten(line, TITLE_CHARS) if end is None else line[:end].rstrip(".。")
