@@ -20,7 +20,7 @@ from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo
 
-from komorebi_mcp.cli.main import COMMANDS
+from komorebi_mcp.cli.commands import COMMANDS, Command
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.storage.migrate import NEW_FILE
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
@@ -237,12 +237,12 @@ def cli_page() -> str:
         _MADE,
         _CLI,
     ]
-    parts += [_command(name, place) for name, place in COMMANDS.items()]
+    parts += [_command(name, command) for name, command in COMMANDS.items()]
     return "\n\n".join(parts) + "\n"
 
 
-def _command(name: str, place: str) -> str:
-    module, function_name = place.split(":")
+def _command(name: str, command: Command) -> str:
+    module, function_name = command.place.split(":")
     function = getattr(import_module(module), function_name)
     hints = get_type_hints(function, include_extras=True)
     usage = [f"komorebi-mcp {name}"]
@@ -261,7 +261,10 @@ def _command(name: str, place: str) -> str:
             rows.append((flags, about.help or "", _values(annotation, parameter.default)))
     usage.append("[OPTIONS]")
     about_it = cleandoc(function.__doc__ or "")
-    return "\n\n".join([f"## `{name}`", about_it, f"    {' '.join(usage)}", _table(("", "", "values"), rows)])
+    parts = [f"## `{name}`", about_it, f"    {' '.join(usage)}", _table(("", "", "values"), rows)]
+    if command.examples:
+        parts.append("\n".join(f"    komorebi-mcp {example}" for example in command.examples))
+    return "\n\n".join(parts)
 
 
 def _takes_several(annotation: Any) -> bool:

@@ -1,15 +1,17 @@
 """Every tool, setting and command is documented, and the pages made from the code are fresh."""
 
 import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 import typer
 
-from komorebi_mcp.cli.main import COMMANDS
+from komorebi_mcp.cli.commands import COMMANDS
 from komorebi_mcp.settings import Settings
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from support.documents import ROOT, documents
@@ -39,17 +41,29 @@ def test_the_command_is_in_the_reference(command: str) -> None:
 def test_the_options_of_the_command_are_in_the_reference_as_they_are_written(command: str) -> None:
     page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
     section = page.split(f"## `{command}`\n")[1].split("\n## ")[0]
-    module, function = COMMANDS[command].split(":")
-    application = typer.Typer(add_completion=False)
-    application.command()(getattr(import_module(module), function))
     options = {
         option
-        for parameter in typer.main.get_command(application).params
+        for parameter in _typer_command(command).params
         for option in parameter.opts
         if option.startswith("--") and option != "--help"
     }
     assert set(re.findall(r"^\| `(--[a-z-]+)`", section, re.MULTILINE)) == options
     assert "inspect" not in section
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_the_command_are_ones_that_it_takes(command: str) -> None:
+    for example in COMMANDS[command].examples:
+        words = shlex.split(example.partition(" < ")[0])
+        assert words[: len(command.split())] == command.split()
+        _typer_command(command).make_context(command, words[len(command.split()) :])
+
+
+def _typer_command(command: str) -> Any:
+    module, function = COMMANDS[command].place.split(":")
+    application = typer.Typer(add_completion=False)
+    application.command()(getattr(import_module(module), function))
+    return typer.main.get_command(application)
 
 
 @pytest.mark.parametrize("setting", Settings.model_fields)

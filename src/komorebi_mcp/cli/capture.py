@@ -47,7 +47,9 @@ def capture(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="The same key again stores nothing twice; an interrupted capture continues."),
+        typer.Option(
+            help="Your own name for it: nothing is stored twice under it, and an interrupted capture continues."
+        ),
     ] = None,
     json: AsJson = False,
 ) -> None:

@@ -74,7 +74,7 @@ def doctor(*, json: AsJson = False) -> None:
 
 
 def migrate(*, json: AsJson = False) -> None:
-    """Upgrade the database's schema; every other command does so at start, too."""
+    """Upgrade the database's schema, as every other command does when it starts."""
     settings = ready_settings()
     dialect = anyio.run(partial(_migrate, settings))
     database = Database(url=_without_password(settings.database_url), dialect=dialect, schema_version=HEAD)
@@ -195,6 +195,7 @@ def _tell(diagnosis: Diagnosis) -> None:
         line(out, (f"  {name:{width}}", "dim"), str(value) or "(not set)")
 
     line(out, (f"komorebi-mcp {diagnosis.version}", "bold"))
+    line(out, ("settings", "bold"), ("  (set by variables such as KOMOREBI_HOME)", "dim"))
     for name, value in diagnosis.settings.items():
         entry(name, value)
     line(out, ("database", "bold"))

@@ -55,9 +55,9 @@ def install(
         return
     out = console()
     if not report.changed:
-        line(out, f"{name} is in {path} already")
+        line(out, f"{name} is already in {path}")
         return
-    line(out, f"{name} entered into {path}", f"; the file as it was is {kept}" if kept else "")
+    line(out, f"Added {name} to {path}", f"; the old file is kept as {kept}" if kept else "")
     line(out, (f"Restart {client.value} to see its tools.", "dim"))
 
 

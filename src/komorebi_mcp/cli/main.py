@@ -8,45 +8,9 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Final, cast
 
+from komorebi_mcp.cli.commands import COMMANDS, GROUPS, Command
 from komorebi_mcp.cli.wording import for_people
 from komorebi_mcp.errors import KomorebiError
-
-COMMANDS: Final[dict[str, str]] = {
-    "serve": "komorebi_mcp.cli.serve:serve",
-    "capture": "komorebi_mcp.cli.capture:capture",
-    "import": "komorebi_mcp.cli.exchange:import_file",
-    "export": "komorebi_mcp.cli.export:export",
-    "backup": "komorebi_mcp.cli.export:backup",
-    "list": "komorebi_mcp.cli.find:list_captures",
-    "search": "komorebi_mcp.cli.find:search",
-    "summarize": "komorebi_mcp.cli.summarize:summarize",
-    "resume": "komorebi_mcp.cli.resume:resume",
-    "timeline": "komorebi_mcp.cli.timeline:timeline",
-    "projects": "komorebi_mcp.cli.projects:projects",
-    "ui": "komorebi_mcp.cli.ui:ui",
-    "install": "komorebi_mcp.cli.install:install",
-    "demo": "komorebi_mcp.cli.demo:demo",
-    "doctor": "komorebi_mcp.cli.doctor:doctor",
-    "migrate": "komorebi_mcp.cli.doctor:migrate",
-    "upstream add": "komorebi_mcp.cli.upstream:add",
-    "upstream list": "komorebi_mcp.cli.upstream:list_upstreams",
-    "upstream test": "komorebi_mcp.cli.upstream:try_out",
-    "upstream diff": "komorebi_mcp.cli.upstream:diff",
-    "upstream trust": "komorebi_mcp.cli.upstream:trust",
-    "upstream remove": "komorebi_mcp.cli.upstream:remove",
-    "upstream doctor": "komorebi_mcp.cli.upstream:doctor",
-    "worker": "komorebi_mcp.cli.worker:worker",
-    "token new": "komorebi_mcp.cli.token:new",
-    "token list": "komorebi_mcp.cli.token:list_tokens",
-    "token revoke": "komorebi_mcp.cli.token:revoke",
-}
-"""Where each command's function is. A module is imported only when its command is run or help is shown."""
-
-GROUPS: Final[dict[str, str]] = {
-    "upstream": "Manage the servers behind this one.",
-    "token": "Create, list and revoke tokens for clients over HTTP.",
-}
-"""What the commands whose names begin with the same word are about."""
 
 _COMPLETING: Final = "_KOMOREBI_MCP_COMPLETE"
 """The variable with which a shell asks what may come next; its name is typer's."""
@@ -116,7 +80,12 @@ def _run_typer(arguments: list[str]) -> None:
     def main(
         show_version: bool = typer.Option(False, "--version", help="Show the version and exit."),
     ) -> None:
-        """Capture anything at once, find it again, get it back as cited summaries."""
+        """Capture anything at once, find it again, get it back as cited summaries.
+
+        New here? Run `komorebi-mcp demo`, then `komorebi-mcp install --client NAME`.
+
+        Without a command this is the MCP server, for the client that starts it.
+        """
         if show_version:
             sys.stdout.write(f"{version('komorebi-mcp')}\n")
             raise typer.Exit
@@ -124,16 +93,18 @@ def _run_typer(arguments: list[str]) -> None:
     application.callback(invoke_without_command=True)(main)
     words = {name.split()[0] for name in COMMANDS}
     groups: dict[str, typer.Typer] = {}
-    for name, place in COMMANDS.items():
+    for name, command in COMMANDS.items():
         first, *rest = name.split()
         if arguments and arguments[0] in words and arguments[0] != first:
             continue
         if rest and first not in groups:
-            groups[first] = typer.Typer(no_args_is_help=True, help=GROUPS[first])
-            application.add_typer(groups[first], name=first)
-        module, function = place.split(":")
+            groups[first] = typer.Typer(no_args_is_help=True, help=GROUPS[first].about)
+            application.add_typer(groups[first], name=first, rich_help_panel=GROUPS[first].panel)
+        module, function = command.place.split(":")
         group = groups[first] if rest else application
-        group.command(rest[0] if rest else first)(getattr(_loaded(module), function))
+        group.command(
+            rest[0] if rest else first, epilog=_epilog(command), rich_help_panel=command.panel or None
+        )(getattr(_loaded(module), function))
     try:
         status = application(args=arguments, prog_name="komorebi-mcp", standalone_mode=False)
     except typer.Abort:
@@ -143,6 +114,12 @@ def _run_typer(arguments: list[str]) -> None:
         sys.exit(2)
     if status:
         sys.exit(status)
+
+
+def _epilog(command: Command) -> str | None:
+    """The examples below a command's options, one a line: the mark keeps typer from joining them."""
+    examples = [f"  komorebi-mcp {example}" for example in command.examples]
+    return "\n".join(["\b", "Examples:", *examples]) if examples else None
 
 
 def _usage(error: Exception) -> str:

@@ -35,17 +35,20 @@ class TokenList(Model):
 
 def new(
     *,
-    owner: Annotated[str, typer.Option(help="Whose captures it opens; local is the owner that stdio uses.")],
+    owner: Annotated[
+        str,
+        typer.Option(help="Whose captures it gives access to; the owner local is you, on stdio and here."),
+    ],
     scopes: Annotated[
         str, typer.Option(help="What it allows: read, write, upstream, or several separated by commas.")
     ] = "read,write",
     expires: Annotated[
         str | None,
-        typer.Option(help="How long it is valid, such as 12h, 90d or 8w; without an end if left out."),
+        typer.Option(help="How long it is valid, such as 12h, 90d or 8w; for ever if left out."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Make a token. It is shown this once and kept as a digest."""
+    """Create a token. It is shown only once; the database keeps a digest of it."""
     rights, lasts = _scopes(scopes), None if expires is None else _period(expires)
     secret, token = _with_access(lambda access: access.new(owner, rights, lasts=lasts))
     if json:
@@ -60,7 +63,7 @@ def new(
 
 
 def list_tokens(*, json: AsJson = False) -> None:
-    """List tokens, revoked ones included; none is shown itself."""
+    """List tokens, revoked ones included, without the secrets themselves."""
     tokens = _with_access(Access.all)
     if json:
         as_json(TokenList(tokens=tuple(tokens)))

@@ -41,7 +41,7 @@ class Changes(Model):
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="Its name; the names of its tools will begin with it.")],
+    name: Annotated[str, typer.Argument(help="A name for it, with which the names of its tools will begin.")],
     target: Annotated[
         list[str],
         typer.Argument(help="Its URL; or, after --, the command that starts it and its arguments."),
@@ -111,7 +111,8 @@ def list_upstreams(*, json: AsJson = False) -> None:
         return
     for status in found:
         tell_status(status, waited_s=_CONNECT_WAIT_S)
-    line(console(), counted(len(found), "upstream"))
+    hint = "" if found else "; add one with `komorebi-mcp upstream add`"
+    line(console(), counted(len(found), "upstream"), hint)
 
 
 def try_out(name: Name, *, json: AsJson = False) -> None:
