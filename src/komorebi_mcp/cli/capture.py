@@ -48,7 +48,7 @@ def capture(
     key: Annotated[
         str | None,
         typer.Option(
-            help="Your own name for it: nothing is stored twice under it, and an interrupted capture continues."
+            help="Your own name for it; nothing is stored twice under it, an interrupted capture continues."
         ),
     ] = None,
     json: AsJson = False,
