@@ -18,15 +18,15 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.semantic.meaning import Meaning
 from komorebi_mcp.services.access import Access
 from komorebi_mcp.services.aggregate import Aggregate
+from komorebi_mcp.services.authentication import Authenticator
 from komorebi_mcp.services.capture import CaptureService
 from komorebi_mcp.services.compact import Compact
 from komorebi_mcp.services.complete import Complete
-from komorebi_mcp.services.door import Door
 from komorebi_mcp.services.embed import Embed
 from komorebi_mcp.services.enrich import enrich
 from komorebi_mcp.services.events import Events
-from komorebi_mcp.services.exchange import Exchange
 from komorebi_mcp.services.find import Find
+from komorebi_mcp.services.importing import Importer
 from komorebi_mcp.services.issuer import Issuer
 from komorebi_mcp.services.limits import Amounts, Limits
 from komorebi_mcp.services.organize import Organize
@@ -70,8 +70,8 @@ class App:
     trust: Trust
     results: Results
     passages: Passages
-    exchange: Exchange
-    door: Door
+    importer: Importer
+    authenticator: Authenticator
     limits: Limits
     tasks: Tasks
     start_enriching: Callable[[], object]
@@ -137,8 +137,8 @@ async def open_app(
             trust=trust,
             resume=Resuming(store, clock=clock),
             passages=passages,
-            exchange=Exchange(store, secrets=settings.secrets),
-            door=_door(settings, access),
+            importer=Importer(store, secrets=settings.secrets),
+            authenticator=_authenticator(settings, access),
             limits=Limits(store, _amounts(settings)),
             tasks=tasks,
             start_enriching=upkeep.start_enriching,
@@ -188,10 +188,10 @@ def _amounts(settings: Settings) -> Amounts:
     )
 
 
-def _door(settings: Settings, access: Access) -> Door:
+def _authenticator(settings: Settings, access: Access) -> Authenticator:
     issuer = None
     if settings.auth_issuer:
         issuer = Issuer(
             settings.auth_issuer, audience=settings.auth_audience, jwks_url=settings.auth_jwks_url
         )
-    return Door(access, mode=settings.auth, issuer=issuer)
+    return Authenticator(access, mode=settings.auth, issuer=issuer)

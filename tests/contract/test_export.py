@@ -12,8 +12,8 @@ import pytest
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Kind, Passage, Status
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.services.exchange import Exchange, Imported
 from komorebi_mcp.services.export import count, json_lines, vault
+from komorebi_mcp.services.importing import Imported, Importer
 from komorebi_mcp.services.summarize import Summarize
 from komorebi_mcp.storage.store import Store, open_store
 from support.clock import StillClock
@@ -47,8 +47,8 @@ async def taken_in(url: str, rows: Sequence[dict[str, Any]], clock: StillClock) 
     file = BytesIO("\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode())
     imported = Imported(refuse=lambda _: None, stored=lambda _: None)
     async with open_store(url, clock=clock) as store:
-        exchange = Exchange(store, secrets="redact")
-        await exchange.import_rows("a", file, imported)
+        importer = Importer(store, secrets="redact")
+        await importer.import_rows("a", file, imported)
         assert (imported.refused, imported.created) == ([], len(rows))
         return await exported(store)
 

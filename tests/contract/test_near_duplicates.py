@@ -12,7 +12,7 @@ from komorebi_mcp.domain.captures import (
 )
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.services.enrich import enrich
-from komorebi_mcp.storage import near
+from komorebi_mcp.storage import near_duplicates
 from komorebi_mcp.storage.store import Store, open_store
 from komorebi_mcp.storage.tables import capture_bands
 from support.databases import read_all
@@ -151,4 +151,4 @@ async def test_thousands_of_like_texts_are_kept_in_bounds(store_url: str) -> Non
         last = receipts[-1].id
         others = (await _near(store, last))[last]
         assert [other.id for other in others] == [receipt.id for receipt in receipts[:5]]
-        assert await _bands_kept(store) == 8 * near.BAND_CAPTURES_MAX
+        assert await _bands_kept(store) == 8 * near_duplicates.BAND_CAPTURES_MAX

@@ -94,7 +94,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "serve": Command("komorebi_mcp.cli.serve:serve", _RUN, ("serve", "serve --transport http --port 9000")),
     "worker": Command("komorebi_mcp.cli.worker:worker", _RUN),
     "migrate": Command("komorebi_mcp.cli.doctor:migrate", _RUN),
-    "import": Command("komorebi_mcp.cli.exchange:import_file", _MOVE, ("import captures.jsonl --wait",)),
+    "import": Command("komorebi_mcp.cli.importing:import_file", _MOVE, ("import captures.jsonl --wait",)),
     "export": Command(
         "komorebi_mcp.cli.export:export",
         _MOVE,

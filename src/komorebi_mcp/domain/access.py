@@ -47,5 +47,5 @@ class Token(Model):
     """To within `services.access.USED_EVERY`."""
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether it opens the door at that moment."""
+        """Whether it is accepted at that moment."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

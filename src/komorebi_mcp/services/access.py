@@ -87,7 +87,7 @@ class Access:
         return token
 
     async def exist(self) -> bool:
-        """Whether there ever was a token: revoking the last one must not open the door to everybody."""
+        """Whether there ever was a token: revoking the last one must not let everybody in."""
         version = self._forget_if_changed()
         exist = self._exist
         if exist is None:
@@ -98,7 +98,7 @@ class Access:
         return exist
 
     async def any_valid(self) -> bool:
-        """Whether there is a token that opens the door."""
+        """Whether there is a token that is accepted."""
         now = self._clock()
         return any(token.is_valid(now) for token in await self.all())
 

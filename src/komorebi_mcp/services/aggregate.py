@@ -7,7 +7,7 @@ import anyio
 import structlog
 
 from komorebi_mcp.errors import NotFound, StorageError
-from komorebi_mcp.services.toolsearch import ToolIndex
+from komorebi_mcp.services.tool_search import ToolIndex
 from komorebi_mcp.upstream.caller import NOBODY, Caller
 from komorebi_mcp.upstream.config import UpstreamConfig, UpstreamsConfig, stamp_of
 from komorebi_mcp.upstream.listing import Entry, readable

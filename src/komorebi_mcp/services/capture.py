@@ -14,7 +14,7 @@ import structlog
 from komorebi_mcp.domain.captures import CaptureCreate, Receipt
 from komorebi_mcp.domain.spans import span
 from komorebi_mcp.errors import KomorebiError, StorageError, StorageUnavailable
-from komorebi_mcp.services.admit import SecretsPolicy, admit
+from komorebi_mcp.services.content import SecretsPolicy, admit
 from komorebi_mcp.storage.store import Store
 
 _BATCH_MAX = 256

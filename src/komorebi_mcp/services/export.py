@@ -46,7 +46,7 @@ class File(NamedTuple):
 async def count(store: Store, owner: str) -> int:
     """How many captures an export holds."""
     async with store.read(owner) as transaction:
-        return await transaction.outward.count()
+        return await transaction.export.count()
 
 
 async def json_lines(store: Store, owner: str) -> AsyncGenerator[Exported]:
@@ -55,7 +55,7 @@ async def json_lines(store: Store, owner: str) -> AsyncGenerator[Exported]:
     What arrives meanwhile is left out on SQLite, and on PostgreSQL may stand at the end.
     """
     async with store.read(owner) as transaction:
-        async for batch in transaction.outward.all():
+        async for batch in transaction.export.all():
             yield Exported(len(batch), b"".join(_row(each.capture) for each in batch))
 
 
@@ -66,7 +66,7 @@ async def vault(store: Store, summarize: Summarize, owner: str) -> AsyncGenerato
     """
     folders = _Folders()
     async with store.read(owner) as transaction:
-        async for batch in transaction.outward.all():
+        async for batch in transaction.export.all():
             for each in batch:
                 folder = folders.of(each.capture.project)
                 name = _file_name(each.id, each.created_at, each.title)

@@ -17,7 +17,7 @@ ALGORITHMS: Final = (
 LEEWAY_S: Final = 30
 """How far the issuer's clock may be off."""
 KEYS_SECONDS_MAX: Final = 600.0
-"""How long keys are kept before they are fetched again: so long a withdrawn one still opens the door."""
+"""How long keys are kept before they are fetched again: so long a withdrawn one is still accepted."""
 KEYS_STALE_SECONDS_MAX: Final = 3600.0
 """How long they are kept where the issuer cannot be reached."""
 REFETCH_PAUSE_S: Final = 10.0

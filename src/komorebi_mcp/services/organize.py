@@ -8,7 +8,7 @@ from komorebi_mcp.domain.model import Model
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.projects import Project, ProjectUpdate
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.services.admit import SecretsPolicy, admit
+from komorebi_mcp.services.content import SecretsPolicy, admit
 from komorebi_mcp.services.find import not_there
 from komorebi_mcp.storage.store import Store
 

@@ -21,8 +21,8 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.changes import taken_in
 from komorebi_mcp.domain.ids import new_id
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.services.admit import SecretsPolicy, admit
 from komorebi_mcp.services.capture import CaptureService
+from komorebi_mcp.services.content import SecretsPolicy, admit
 from komorebi_mcp.storage.store import Store
 from komorebi_mcp.text.passages import PASSAGE_BYTES_MAX, cut
 

@@ -21,7 +21,7 @@ from komorebi_mcp.domain.jobs import Job, Unread
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import HitPage, SearchQuery
 from komorebi_mcp.domain.vectors import Vector
-from komorebi_mcp.storage import changes, findings, intake, near, search, vectors
+from komorebi_mcp.storage import changes, enrichments, intake, near_duplicates, search, vectors
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
@@ -63,7 +63,7 @@ class CaptureRepository:
         At most five each, of all projects; copies and passages folded as in `page`, archived ones left out. A
         capture that waits for enrichment has none.
         """
-        return await self._session.run(near.near, ids)
+        return await self._session.run(near_duplicates.nearest, ids)
 
     async def size(self, *, after_seq: int = 0) -> tuple[int, int]:
         """Characters of all contents and the last arrival number, of what arrived after `after_seq` alone."""
@@ -157,7 +157,7 @@ class CaptureRepository:
         The ids of the captures it was stored for: not those whose lease is no longer the job's, nor those
         that are gone or changed.
         """
-        return await self._session.run(findings.store_all, finished)
+        return await self._session.run(enrichments.store_all, finished)
 
 
 def _update(rows: Rows, ids: Sequence[str], change: CaptureUpdate) -> list[CaptureOverview]:

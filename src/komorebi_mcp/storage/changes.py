@@ -7,7 +7,7 @@ from sqlalchemy import Column, case, literal
 
 from komorebi_mcp.domain.captures import TAGS_MAX, CaptureUpdate, Status
 from komorebi_mcp.errors import InvalidInput
-from komorebi_mcp.storage import findings, leaves, scopes, wiping
+from komorebi_mcp.storage import enrichments, leaves, scopes, wiping
 from komorebi_mcp.storage.duplicates import fingerprint, settle
 from komorebi_mcp.storage.intake import provisional_title
 from komorebi_mcp.storage.owned import AnyRow, Rows, among, batches, canonical
@@ -43,7 +43,7 @@ def _apply(rows: Rows, found: Sequence[AnyRow], change: CaptureUpdate) -> None:
         values["project_id"] = ensure_projects(rows, [change.project])[change.project]
         touched.add(values["project_id"])
     if change.content is not None:
-        findings.drop(rows, seqs)
+        enrichments.drop(rows, seqs)
         wiping.mark(rows.connection)
     for some in batches(seqs):
         rows.run(rows.update(captures).where(among(captures.c.seq, some)).values(values))
@@ -150,7 +150,7 @@ def forget(rows: Rows, ids: Sequence[str]) -> list[str]:
     found = _rows_of(rows, ids)
     found += _following(rows, found)
     seqs = [row.seq for row in found]
-    findings.drop(rows, seqs)
+    enrichments.drop(rows, seqs)
     wiping.mark(rows.connection)
     leaves.release(rows, seqs)
     for table in (capture_tags, captures):

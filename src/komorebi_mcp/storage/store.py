@@ -16,7 +16,7 @@ from komorebi_mcp.domain.clock import Clock, utc_now
 from komorebi_mcp.domain.jobs import Job
 from komorebi_mcp.domain.nodes import NodeCreate, Work
 from komorebi_mcp.domain.pyramid import Place
-from komorebi_mcp.storage import backup, findings, intake, postgres, pyramid, sqlite
+from komorebi_mcp.storage import backup, enrichments, intake, postgres, pyramid, sqlite
 from komorebi_mcp.storage.cursors import CursorSigner
 from komorebi_mcp.storage.failures import storage_errors
 from komorebi_mcp.storage.jobs import JobQueue
@@ -109,7 +109,7 @@ class Store:
         """
         return await self._at_once(
             owner,
-            partial(findings.store_all, finished=finished),
+            partial(enrichments.store_all, finished=finished),
             change=partial(enriched, owner, finished),
         )
 

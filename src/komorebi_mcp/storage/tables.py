@@ -284,8 +284,8 @@ upstream_pins = Table(
     sqlite_autoincrement=True,
 )
 
-# Which captures may be near-duplicates: see `near`. Rows go with their capture by name, not by a foreign key,
-# which would need an index of its own.
+# Which captures may be near-duplicates: see `near_duplicates`. Whoever forgets a capture deletes its rows: a
+# foreign key would need an index of its own.
 capture_bands = Table(
     "capture_bands",
     metadata,

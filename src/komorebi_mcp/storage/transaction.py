@@ -5,7 +5,7 @@ from collections.abc import Callable
 from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.storage.captures import CaptureRepository
 from komorebi_mcp.storage.completions import CompletionRepository
-from komorebi_mcp.storage.outward import OutwardRepository
+from komorebi_mcp.storage.export import ExportRepository
 from komorebi_mcp.storage.owned import OwnedSession
 from komorebi_mcp.storage.projects import ProjectRepository
 from komorebi_mcp.storage.pyramid import PyramidRepository
@@ -26,5 +26,5 @@ class Transaction:
         self.pyramid = PyramidRepository(session)
         self.completions = CompletionRepository(session)
         self.recall = RecallRepository(session)
-        self.outward = OutwardRepository(session)
+        self.export = ExportRepository(session)
         self.tasks = TaskRepository(session)

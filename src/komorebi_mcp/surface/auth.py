@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from komorebi_mcp.domain.access import Scope as Right
 from komorebi_mcp.errors import StorageError
-from komorebi_mcp.services.door import Door
+from komorebi_mcp.services.authentication import Authenticator
 from komorebi_mcp.surface.principal import let_in, principal_in
 from komorebi_mcp.surface.underway import Requests
 
@@ -63,7 +63,7 @@ class Authentication:
         self,
         app: ASGIApp,
         *,
-        door: Door,
+        authenticator: Authenticator,
         place: Place,
         public: Collection[str],
         useful: Callable[[], Iterable[Right]],
@@ -71,7 +71,7 @@ class Authentication:
         """`public` has the paths that anyone may ask, `useful` tells the scopes to ask an issuer for."""
         self._app = app
         self._useful = useful
-        self._door = door
+        self._authenticator = authenticator
         self._place = place
         self._public = frozenset(public)
         self.requests = Requests()
@@ -82,7 +82,7 @@ class Authentication:
             return
         credential = _credential(Headers(scope=scope).getlist("authorization"))
         try:
-            principal = await self._door.admit(credential)
+            principal = await self._authenticator.principal_of(credential)
         except StorageError as error:
             answer = JSONResponse(
                 {"error": "temporarily_unavailable", "error_description": str(error)},
@@ -106,7 +106,7 @@ class Authentication:
                 credential = request.credential
                 try:
                     if credential not in verdicts:
-                        verdicts[credential] = await self._door.admit(credential) is not None
+                        verdicts[credential] = await self._authenticator.principal_of(credential) is not None
                 except StorageError as error:
                     _log.warning("auth.not_checked_again", error=str(error))
                     break
@@ -166,7 +166,7 @@ def _ordered(rights: Iterable[Right]) -> list[Right]:
     return [right for right in Right if right in wanted]
 
 
-def metadata(request: Request, door: Door, place: Place) -> Response:
+def metadata(request: Request, authenticator: Authenticator, place: Place) -> Response:
     """What an OAuth client needs to know of the endpoint (RFC 9728 section 2); the same for everybody."""
     document: dict[str, object] = {
         "resource": place.resource(request.scope),
@@ -174,8 +174,8 @@ def metadata(request: Request, door: Door, place: Place) -> Response:
         "bearer_methods_supported": ["header"],
         "resource_name": "Komorebi",
     }
-    if door.issuer_url:
-        document["authorization_servers"] = [door.issuer_url]
+    if authenticator.issuer_url:
+        document["authorization_servers"] = [authenticator.issuer_url]
     # Clients in web pages read it too.
     headers = {"access-control-allow-origin": "*", "cache-control": "max-age=300"}
     return JSONResponse(document, headers=headers)

@@ -108,7 +108,11 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
         return ALL_SCOPES if app.aggregate.enabled else ALL_SCOPES - UPSTREAM
 
     authentication = Authentication(
-        streams, door=app.door, place=place, public=PUBLIC | place.metadata_paths, useful=useful
+        streams,
+        authenticator=app.authenticator,
+        place=place,
+        public=PUBLIC | place.metadata_paths,
+        useful=useful,
     )
     trusted = _TrustedSender(_slash_or_not(authentication), security=security)
     return Front(AccessLog(trusted), authentication, streams, sessions)
@@ -132,7 +136,7 @@ async def serve_http(
         ConfigError: Others could reach the host and nobody would ask who they are, or the port is taken.
     """
     if not is_loopback(host):
-        await app.door.expose(host)
+        await app.authenticator.expose(host)
     front = build_front(server, app, host=host)
 
     def stop() -> None:
@@ -173,7 +177,7 @@ def _routes(app: App, place: Place) -> list[Route]:
         return await metrics(request, app)
 
     async def about(request: Request) -> Response:
-        return metadata(request, app.door, place)
+        return metadata(request, app.authenticator, place)
 
     return [
         Route("/health", health, methods=["GET"]),

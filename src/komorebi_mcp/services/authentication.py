@@ -1,4 +1,4 @@
-"""The door of the HTTP server: whether it is locked, and who comes in."""
+"""Authentication over HTTP: whether a token is required, and whom one stands for."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ from komorebi_mcp.services.issuer import Issuer
 Mode = Literal["auto", "required", "off"]
 
 
-class Door:
-    """Asks whoever comes for a token, where one is required."""
+class Authenticator:
+    """Tells who makes a request: the owner of its token, or `local` where none is required."""
 
     def __init__(self, access: Access, *, mode: Mode, issuer: Issuer | None = None) -> None:
         self._access = access
@@ -26,10 +26,10 @@ class Door:
         return self._issuer.url if self._issuer else None
 
     async def expose(self, host: str) -> None:
-        """Locks the door for good, since the server is to listen where others can reach it.
+        """Requires a token from now on, since the server is to listen where others can reach it.
 
         Raises:
-            ConfigError: There is no lock, or no key to it.
+            ConfigError: Authentication is off, or there is neither a valid token nor an issuer.
         """
         if self._mode == "off":
             raise ConfigError(
@@ -44,19 +44,19 @@ class Door:
             )
         self.exposed = True
 
-    async def is_locked(self) -> bool:
+    async def is_required(self) -> bool:
         """Whether a token is required at this moment."""
         if self._mode != "auto":
             return self._mode == "required"
         return self.exposed or self._issuer is not None or await self._access.exist()
 
-    async def admit(self, credential: str | None) -> Principal | None:
-        """Who comes with that token; None where nobody may come in with it, or without one.
+    async def principal_of(self, credential: str | None) -> Principal | None:
+        """Whose request it is that shows this token, or none; None where it is to be refused.
 
         Raises:
             StorageError: The database does not answer.
         """
-        if not await self.is_locked():
+        if not await self.is_required():
             return LOCAL
         if credential is None:
             return None

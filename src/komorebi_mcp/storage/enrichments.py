@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from komorebi_mcp.domain.captures import Enrichment, Status
 from komorebi_mcp.domain.jobs import Job
-from komorebi_mcp.storage import index, leaves, near, scopes, vectors
+from komorebi_mcp.storage import index, leaves, near_duplicates, scopes, vectors
 from komorebi_mcp.storage.owned import Rows, among, batches, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.tables import captures, entities
@@ -99,14 +99,16 @@ def store_all(rows: Rows, finished: Iterable[tuple[Job, Enrichment]]) -> list[st
         ],
     )
     index.put(rows, [_entry(rows.owner, each) for each in held])
-    near.put(rows, [(row.seq, found.signature) for row, found, _ in held if found.signature is not None])
+    near_duplicates.put(
+        rows, [(row.seq, found.signature) for row, found, _ in held if found.signature is not None]
+    )
     vectors.add(rows, [(row.seq, found.vector) for row, found, _ in held if found.vector is not None])
     return [row.id for row, *_ in held]
 
 
 def drop(rows: Rows, seqs: Sequence[int]) -> None:
     """Takes back what had been found out about these captures."""
-    near.drop(rows, seqs)
+    near_duplicates.drop(rows, seqs)
     index.drop(rows, seqs)
     for some in batches(seqs):
         rows.run(rows.delete(entities).where(among(entities.c.seq, some)))

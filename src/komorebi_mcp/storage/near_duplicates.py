@@ -86,7 +86,7 @@ def drop(rows: Rows, seqs: Iterable[int]) -> None:
         rows.change(_REMOVE, filed)
 
 
-def near(rows: Rows, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]:
+def nearest(rows: Rows, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]:
     """The nearest duplicates of each capture that has any, by its id, the most similar first.
 
     Copies are told under the first one of them, passages under the first one of their text, archived captures
@@ -102,9 +102,9 @@ def near(rows: Rows, ids: Sequence[str]) -> dict[str, tuple[NearDuplicate, ...]]
     found: dict[str, tuple[NearDuplicate, ...]] = {}
     for row in asked:
         others = {seq for band in bands(row.signature) for seq in sharing.get(band, ())} & there.keys()
-        nearest = _nearest(row, [there[seq] for seq in sorted(others)])
-        if nearest:
-            found[row.id] = nearest
+        alike = _most_similar(row, [there[seq] for seq in sorted(others)])
+        if alike:
+            found[row.id] = alike
     return found
 
 
@@ -118,7 +118,7 @@ def _sharing(rows: Rows, signatures: Iterable[bytes]) -> dict[int, list[int]]:
     return sharing
 
 
-def _nearest(row: Any, candidates: Iterable[Any]) -> tuple[NearDuplicate, ...]:
+def _most_similar(row: Any, candidates: Iterable[Any]) -> tuple[NearDuplicate, ...]:
     alike = [
         NearDuplicate(id=other.id, title=other.title, similarity=round(score, 2))
         for other in candidates

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from komorebi_mcp.services.toolsearch import ToolIndex
+from komorebi_mcp.services.tool_search import ToolIndex
 
 
 def tool(description: str, **parameters: str) -> dict[str, Any]:

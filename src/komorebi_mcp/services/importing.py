@@ -1,4 +1,4 @@
-"""Exchange: captures from a file of JSON lines.
+"""Import: captures from a file of JSON lines.
 
 Rows are stored a thousand to a transaction. A row is known again by its key, its id or, without either, by
 what it says, so that an import can be repeated or cut off at any point without loss or doubles.
@@ -31,8 +31,8 @@ from komorebi_mcp.domain.captures import (
 from komorebi_mcp.domain.ids import parse_capture_id
 from komorebi_mcp.domain.model import Model
 from komorebi_mcp.errors import InvalidInput, KomorebiError
-from komorebi_mcp.services.admit import SecretsPolicy, check, cleaned
 from komorebi_mcp.services.batches import store_all
+from komorebi_mcp.services.content import SecretsPolicy, check, cleaned
 from komorebi_mcp.storage.store import Store
 
 LINE_BYTES_MAX = 8 * 1024 * 1024
@@ -118,7 +118,7 @@ class _Batch:
     """Offset of the first byte behind it."""
 
 
-class Exchange:
+class Importer:
     """Takes captures in from files."""
 
     def __init__(self, store: Store, *, secrets: SecretsPolicy) -> None:
@@ -152,7 +152,7 @@ class Exchange:
             raise
         except Exception:  # noqa: BLE001 - what one row brings about must not end the import of the others.
             if len(rows) == 1:
-                _log.exception("exchange.row_failed", line=rows[0][0])
+                _log.exception("import.row_failed", line=rows[0][0])
                 reason = "It could not be stored; its id may be in use elsewhere. Leave the id out."
                 _refuse(imported, Refusal(rows[0][0], reason))
                 return

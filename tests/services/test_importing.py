@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from komorebi_mcp.domain.captures import CaptureCreate, CaptureFilter, Status
-from komorebi_mcp.services.exchange import LINE_BYTES_MAX, Exchange, Imported
+from komorebi_mcp.services.importing import LINE_BYTES_MAX, Imported, Importer
 from support.rooms import Rooms, open_rooms
 
 OWNER = "local"
@@ -16,8 +16,8 @@ ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 async def load(rooms: Rooms, *rows: Any, owner: str = OWNER) -> Imported:
     lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     imported = Imported(refuse=lambda _: None, stored=lambda _: None)
-    exchange = Exchange(rooms.store, secrets="redact")
-    await exchange.import_rows(owner, io.BytesIO(b"\n".join(lines)), imported)
+    importer = Importer(rooms.store, secrets="redact")
+    await importer.import_rows(owner, io.BytesIO(b"\n".join(lines)), imported)
     return imported
 
 

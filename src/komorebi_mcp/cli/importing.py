@@ -14,7 +14,7 @@ from komorebi_mcp.cli.reading import opened, size_of
 from komorebi_mcp.cli.session import FAILED, run
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.domain.model import Model
-from komorebi_mcp.services.exchange import Imported, Refusal
+from komorebi_mcp.services.importing import Imported, Refusal
 from komorebi_mcp.surface.principal import LOCAL_OWNER
 
 
@@ -55,7 +55,7 @@ def import_file(
         with ExitStack() as stack:
             read = sys.stdin.buffer if str(file) == "-" else stack.enter_context(opened(file))
             imported.stored = stack.enter_context(bytes_bar("importing", total=size_of(read)))
-            await app.exchange.import_rows(LOCAL_OWNER, read, imported)
+            await app.importer.import_rows(LOCAL_OWNER, read, imported)
         if wait:
             app.start_enriching()
             await enriched(app)

@@ -17,7 +17,7 @@ _BATCH_CHARS = 4_000_000
 """Contents held in memory at a time; a single one may be larger."""
 
 
-class Leaving(NamedTuple):
+class ExportedCapture(NamedTuple):
     """A capture on its way out."""
 
     capture: CaptureCreate
@@ -28,7 +28,7 @@ class Leaving(NamedTuple):
     """As it is shown."""
 
 
-class OutwardRepository:
+class ExportRepository:
     """All captures of one owner, within one transaction, as they would be taken in again."""
 
     def __init__(self, session: OwnedSession) -> None:
@@ -38,7 +38,7 @@ class OutwardRepository:
         """How many there are, archived ones included."""
         return await self._session.run(_count)
 
-    async def all(self) -> AsyncIterator[list[Leaving]]:
+    async def all(self) -> AsyncIterator[list[ExportedCapture]]:
         """Batches of captures in the order of their arrival."""
         behind = 0
         while True:
@@ -52,7 +52,7 @@ def _count(rows: Rows) -> int:
     return int(rows.run(rows.select(func.count(), of=captures)).scalar_one())
 
 
-def _batch(rows: Rows, behind: int) -> tuple[int, list[Leaving]]:
+def _batch(rows: Rows, behind: int) -> tuple[int, list[ExportedCapture]]:
     row = captures.c
     sizes = rows.select(row.seq, row.chars, of=captures).where(row.seq > behind)
     seqs: list[int] = []
@@ -86,7 +86,7 @@ def _batch(rows: Rows, behind: int) -> tuple[int, list[Leaving]]:
     )
     found = rows.select(*columns, of=captures).select_from(WITH_PROJECT).where(among(row.seq, seqs))
     return seqs[-1], [
-        Leaving(
+        ExportedCapture(
             CaptureCreate.model_construct(
                 content=each.content,
                 title=each.title if each.title_given else None,
