@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 import typer
@@ -52,10 +52,13 @@ def arguments(tool: Tool[A], **given: Any) -> A:
     try:
         return tool.arguments.model_validate(present)
     except ValidationError as error:
-        typer.echo(
-            f"komorebi-mcp: {for_people(str(invalid_arguments(tool.name, error, tool.demands)))}", err=True
-        )
-        raise typer.Exit(USAGE) from None
+        refuse(for_people(str(invalid_arguments(tool.name, error, tool.demands))))
+
+
+def refuse(message: str) -> NoReturn:
+    """Ends the command with status 2, since it was called with something that it does not take."""
+    typer.echo(f"komorebi-mcp: {message}", err=True)
+    raise typer.Exit(USAGE)
 
 
 async def _within(settings: Settings, work: Callable[[App], Awaitable[T]], *, works: bool) -> T:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import anyio
 import typer
 
 from komorebi_mcp.cli.options import AsJson
-from komorebi_mcp.cli.session import USAGE, ready_settings
+from komorebi_mcp.cli.session import ready_settings, refuse
 from komorebi_mcp.cli.show import as_json, console, counted, line, moment
 from komorebi_mcp.domain.access import Scope, Token
 from komorebi_mcp.domain.clock import utc_now
@@ -108,20 +108,15 @@ def _with_access(work: Callable[[Access], Awaitable[T]]) -> T:
 def _scopes(text: str) -> frozenset[Scope]:
     names = {name.strip() for name in text.split(",") if name.strip()}
     if not names or not names <= set(Scope):
-        _refuse(f"--scopes must be some of {', '.join(Scope)}, with commas between.")
+        refuse(f"--scopes must be some of {', '.join(Scope)}, with commas between.")
     return frozenset(map(Scope, names))
 
 
 def _period(text: str) -> timedelta:
     found = _PERIOD.fullmatch(text.strip())
     if found is None:
-        _refuse(f"--expires must be a number and one of {', '.join(_UNITS)}, such as 90d.")
+        refuse(f"--expires must be a number and one of {', '.join(_UNITS)}, such as 90d.")
     return timedelta(**{_UNITS[found["unit"]]: int(found["number"])})
-
-
-def _refuse(message: str) -> NoReturn:
-    typer.echo(f"komorebi-mcp: {message}", err=True)
-    raise typer.Exit(USAGE)
 
 
 def _state(token: Token, now: datetime) -> str:

@@ -1,7 +1,7 @@
 """`komorebi-mcp upstream …`: the servers behind this one."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import anyio
 import typer
@@ -9,7 +9,7 @@ import typer
 from komorebi_mcp.app import App, open_app
 from komorebi_mcp.cli.options import AsJson
 from komorebi_mcp.cli.progress import upstreams_reached
-from komorebi_mcp.cli.session import FAILED, USAGE, ready_settings
+from komorebi_mcp.cli.session import FAILED, ready_settings, refuse
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.cli.upstream_told import tell_changes, tell_reports, tell_status
 from komorebi_mcp.domain.model import Model
@@ -89,7 +89,7 @@ def add(
         entry["prefix"] = ""
     path = ready_settings().upstreams
     if problem := problem_in(name, entry, folder=path.absolute().parent):
-        _refuse(problem)
+        refuse(problem)
     add_entry(path, name, entry, replace=replace)
     if json:
         as_json({"name": name, "file": str(path), "entry": entry})
@@ -233,14 +233,9 @@ def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
         if not separator and option == "--header":
             name, separator, value = text.partition(":")
         if not separator or not name.strip():
-            _refuse(f"{option} must be NAME=VALUE, such as {option} TOKEN='${{env:TOKEN}}'.")
+            refuse(f"{option} must be NAME=VALUE, such as {option} TOKEN='${{env:TOKEN}}'.")
         pairs[name.strip()] = value.strip()
     return pairs
-
-
-def _refuse(message: str) -> NoReturn:
-    typer.echo(f"komorebi-mcp: {message}", err=True)
-    raise typer.Exit(USAGE)
 
 
 def _with_app(work: Callable[[App], Awaitable[T]]) -> T:

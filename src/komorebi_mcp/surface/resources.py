@@ -32,8 +32,9 @@ from komorebi_mcp.surface.principal import owner_of
 from komorebi_mcp.surface.replies import resource_error
 from komorebi_mcp.surface.resource_uris import DASHBOARD_URI, INBOX_URI, PROJECTS_URI, ROOT, UPSTREAMS_URI
 from komorebi_mcp.surface.room import ROOM_TOKENS, page_that_fits
-from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow, NearRow
+from komorebi_mcp.surface.tools.find import CaptureList, CaptureRow
 from komorebi_mcp.surface.tools.projects import ChangedProject, ProjectList, ProjectRow
+from komorebi_mcp.surface.tools.read import NearRow
 from komorebi_mcp.surface.tools.upstreams import UpstreamList
 
 _JSON = "application/json"

@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from komorebi_mcp.surface.tools.capture import CAPTURE
-from komorebi_mcp.surface.tools.find import LIST_CAPTURES, READ_CAPTURES, SEARCH_CAPTURES
+from komorebi_mcp.surface.tools.find import LIST_CAPTURES, SEARCH_CAPTURES
 from komorebi_mcp.surface.tools.organize import FORGET_CAPTURES, UPDATE_CAPTURES
 from komorebi_mcp.surface.tools.projects import LIST_PROJECTS, UPDATE_PROJECT
+from komorebi_mcp.surface.tools.read import READ_CAPTURES
 from komorebi_mcp.surface.tools.record import Tool
 from komorebi_mcp.surface.tools.resume import RESUME
 from komorebi_mcp.surface.tools.summarize import SUMMARIZE
