@@ -1,6 +1,10 @@
 """Summaries: sentences that say where they come from."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from komorebi_mcp.domain.model import Model
 
@@ -8,8 +12,12 @@ MAX_TOKENS_DEFAULT = 500
 MAX_TOKENS_MAX = 8_000
 
 
-class Sentence(Model):
+# Pyramids hold tens of thousands, and as a model each takes four times as long to make.
+@dataclass(frozen=True, slots=True)
+class Sentence:
     """One sentence of a summary."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = Model.model_config
 
     text: str
     sources: tuple[str, ...]

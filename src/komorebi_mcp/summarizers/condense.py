@@ -34,8 +34,11 @@ _TASTE_TALK = Taste(discount=0.6, length_power=0.25)
 
 def fingerprint(passage: Passage) -> str:
     """A text that differs where what a summary may take from the passage does."""
-    told = (passage.capture_id, passage.text, passage.title, passage.source, passage.kind.value)
-    return repr((*told, passage.created_at.isoformat()))
+    title, source, text = passage.title, passage.source or "", passage.text
+    # Lengths tell where one ends and the next begins, for a fraction of what quoting long texts takes.
+    lengths = f"{len(title)} {len(source)} {len(text)}"
+    when = passage.created_at.isoformat()
+    return f"{passage.capture_id} {passage.kind.value} {when} {lengths} {title}{source}{text}"
 
 
 def input_hash(level: int, inputs: Sequence[str], *, method: tuple[str, int]) -> str:
@@ -93,8 +96,8 @@ def _content(
     ranks = sorted(range(len(chosen)), key=lambda rank: chosen[rank].order)
     chosen = [chosen[rank] for rank in ranks]
     return NodeContent(
-        sentences=tuple(Sentence(text=one.text, sources=tuple(one.sources[:_SOURCES_MAX])) for one in chosen),
-        kinds=tuple(one.kind for one in chosen),
+        sentences=tuple([Sentence(one.text, tuple(one.sources[:_SOURCES_MAX])) for one in chosen]),
+        kinds=tuple([one.kind for one in chosen]),
         ranks=tuple(ranks),
         counts=_commonest(counts),
         covers=covers,
