@@ -65,8 +65,10 @@ def stems_of(words: Sequence[str]) -> list[str]:
 
 def target(one: Candidate, wanted: Reference) -> float:
     """What a sentence shares with a reference: what is spoken of, and how it is put."""
-    told = len(one.concepts & wanted.concepts) / math.pow(max(1, len(one.words)), LENGTH_POWER)
-    words = stems_of(one.words)
+    told = len(one.reading.concepts & wanted.concepts) / math.pow(
+        max(1, len(one.reading.words)), LENGTH_POWER
+    )
+    words = stems_of(one.reading.words)
     shared = (Counter(words) & wanted.words).total() / max(1, len(words))
     phrases = len(wanted.pairs.intersection(pairwise(words))) / max(1, len(words))
     return told + WORDS_WEIGHT * shared + PHRASES_WEIGHT * phrases

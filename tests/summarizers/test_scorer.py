@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from komorebi_mcp.domain.captures import Kind
-from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.candidates import Candidate, Reading
 from komorebi_mcp.summarizers.centrality import likeness, rank, wording
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose
 from komorebi_mcp.summarizers.features import FEATURES, describe, survey
@@ -19,9 +19,8 @@ from komorebi_mcp.summarizers.scorer import score
 def candidate(text: str, order: int = 0) -> Candidate:
     words = tuple(text.casefold().split())
     stems = tuple(dict.fromkeys(words))
-    return Candidate(
-        text, order, order, Kind.NOTE, [str(order)], words, words, stems, frozenset(words), len(text.encode())
-    )
+    reading = Reading(words, words, stems, frozenset(words))
+    return Candidate(text, order, order, Kind.NOTE, [str(order)], reading, len(text.encode()))
 
 
 def candidates(*texts: str) -> list[Candidate]:
@@ -119,8 +118,8 @@ def test_a_rare_word_answers_better_than_a_common_one() -> None:
 
 def test_words_side_by_side_answer_better_than_the_same_words_apart() -> None:
     together, apart = candidates("remote control works", "control works remote")
-    together.concepts |= {"remote control", "control works"}
-    apart.concepts |= {"control works", "works remote"}
+    together.reading.concepts |= {"remote control", "control works"}
+    apart.reading.concepts |= {"control works", "works remote"}
     scores = relevance([together, apart], ["remote", "control"])
     assert scores[0] > scores[1] > 0
 

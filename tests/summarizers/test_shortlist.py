@@ -18,13 +18,16 @@ def node(name: str, *, kinds: Sequence[Kind], ranks: Sequence[int]) -> NodeConte
     )
 
 
-def told(nodes: Sequence[NodeContent]) -> list[list[str]]:
-    return [[sentence.text.strip() for sentence in node.sentences] for node in nodes]
+def told(nodes: Sequence[NodeContent], *, tokens: int) -> list[list[str]]:
+    kept = shortlist(nodes, tokens=tokens)
+    return [
+        [node.sentences[at].text.strip() for at in places] for node, places in zip(nodes, kept, strict=True)
+    ]
 
 
 def test_few_sentences_are_all_there_to_choose_from() -> None:
     nodes = [node("a", kinds=[Kind.NOTE] * 3, ranks=[2, 1, 0])]
-    assert shortlist(nodes, tokens=30) == nodes
+    assert told(nodes, tokens=30) == [["a0", "a1", "a2"]]
 
 
 def test_of_many_each_node_offers_in_its_order_what_it_chose_first() -> None:
@@ -32,13 +35,13 @@ def test_of_many_each_node_offers_in_its_order_what_it_chose_first() -> None:
         node("a", kinds=[Kind.NOTE] * 4, ranks=[3, 0, 2, 1]),
         node("b", kinds=[Kind.NOTE] * 4, ranks=[0, 1, 2, 3]),
     ]
-    assert told(shortlist(nodes, tokens=14)) == [["a1", "a3"], ["b0", "b1"]]
+    assert told(nodes, tokens=14) == [["a1", "a3"], ["b0", "b1"]]
 
 
 def test_few_decisions_among_many_notes_are_all_there_however_late_they_were_chosen() -> None:
     kinds = [Kind.NOTE] * 8 + [Kind.DECISION] * 2
     nodes = [node(name, kinds=kinds, ranks=range(10)) for name in ("a", "b")]
-    assert [texts[-2:] for texts in told(shortlist(nodes, tokens=30))] == [["a8", "a9"], ["b8", "b9"]]
+    assert [texts[-2:] for texts in told(nodes, tokens=30)] == [["a8", "a9"], ["b8", "b9"]]
 
 
 def test_of_a_node_whose_order_is_not_known_nothing_is_passed_over_for_others() -> None:
@@ -46,4 +49,4 @@ def test_of_a_node_whose_order_is_not_known_nothing_is_passed_over_for_others() 
         node("a", kinds=[Kind.NOTE] * 4, ranks=[0, 1, 2, 3]),
         node("b", kinds=[Kind.NOTE] * 4, ranks=[]),
     ]
-    assert told(shortlist(nodes, tokens=14)) == [[], ["b0", "b1", "b2", "b3"]]
+    assert told(nodes, tokens=14) == [[], ["b0", "b1", "b2", "b3"]]

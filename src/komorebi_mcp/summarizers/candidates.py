@@ -1,6 +1,6 @@
 """The sentences a summary may be made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -33,6 +33,20 @@ _TERSE = MARKED | {Kind.LOG, Kind.CODE, Kind.LINK}
 
 
 @dataclass(slots=True, eq=False)
+class Reading:
+    """What a sentence says, whoever says it."""
+
+    words: tuple[str, ...]
+    """Case-folded, stop words included."""
+    content: tuple[str, ...]
+    """Stems of the content words, in order."""
+    stems: tuple[str, ...]
+    """The different ones of these, in order."""
+    concepts: frozenset[str]
+    """The different stems, and the pairs of neighbouring ones."""
+
+
+@dataclass(slots=True, eq=False)
 class Candidate:
     """A sentence and what its scorers need to know of it."""
 
@@ -45,14 +59,7 @@ class Candidate:
     """Its passage's; an error in a log is an error."""
     sources: list[str]
     """Ids of the captures that hold it, the first copy first."""
-    words: tuple[str, ...]
-    """Case-folded, stop words included."""
-    content: tuple[str, ...]
-    """Stems of the content words, in order."""
-    stems: tuple[str, ...]
-    """The different ones of these, in order."""
-    concepts: frozenset[str]
-    """The different stems, and the pairs of neighbouring ones."""
+    reading: Reading
     text_bytes: int
     """Of UTF-8."""
 
@@ -69,21 +76,21 @@ class Candidate:
     @property
     def whole(self) -> bool:
         """Whether it ends where its thought does; an item of a list may go on in the next one."""
-        return bool(self.content) and (self.kind in _TERSE or not self._breaks_off())
+        return bool(self.reading.content) and (self.kind in _TERSE or not self._breaks_off())
 
     @property
     def telling(self) -> bool:
         """Whether it stands on its own."""
-        content = len(self.content)
+        content = len(self.reading.content)
         if content == 0 or self.kind in _TERSE:
             return content > 0
-        words = len(self.words)
+        words = len(self.reading.words)
         long = content >= CONTENT_WORDS_MIN and (words >= WORDS_MIN or content > words)
         return long and not self._breaks_off()
 
     def _breaks_off(self) -> bool:
         last = self.text[-1]
-        return last in ",(" or (last.isalpha() and not LINKING_WORDS.isdisjoint(self.words[-1:]))
+        return last in ",(" or (last.isalpha() and not LINKING_WORDS.isdisjoint(self.reading.words[-1:]))
 
 
 def gather(passages: Sequence[Passage], *, by_shape: bool = False) -> list[Candidate]:
@@ -107,11 +114,15 @@ def gather(passages: Sequence[Passage], *, by_shape: bool = False) -> list[Candi
     return _thinned(list(found.values()))
 
 
-def regather(nodes: Sequence[NodeContent]) -> list[Candidate]:
-    """The sentences of nodes in order, each text once; a node stands for a passage."""
+def regather(nodes: Sequence[NodeContent], kept: Sequence[Iterable[int]] | None = None) -> list[Candidate]:
+    """The sentences of nodes in order, each text once; a node stands for a passage.
+
+    `kept` are the places in each node of those that are wanted, where it is not all.
+    """
     found: dict[str, Candidate] = {}
     for place, node in enumerate(nodes):
-        for sentence, kind in zip(node.sentences, node.kinds, strict=True):
+        for at in range(len(node.sentences)) if kept is None else kept[place]:
+            sentence, kind = node.sentences[at], node.kinds[at]
             known = found.get(sentence.text)
             if known is None:
                 text = sentence.text
@@ -168,21 +179,17 @@ def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]
 
 
 def _says_enough(sentence: str) -> bool:
-    return len(_analysed(sentence)[1]) >= CONTENT_WORDS_MIN
+    return len(_read(sentence).content) >= CONTENT_WORDS_MIN
 
 
 def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str], *, read: str) -> Candidate:
-    return Candidate(text, place, order, kind, sources, *_analysed(read), byte_length(text))
+    return Candidate(text, place, order, kind, sources, _read(read), byte_length(text))
 
 
-@lru_cache(maxsize=1 << 11)
-def _analysed(text: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], frozenset[str]]:
-    """A sentence's words, content, stems and concepts, as a `Candidate` has them.
-
-    Remembered, as nodes of several levels are made at a time, and tell the same sentences again.
-    """
+@lru_cache(maxsize=1 << 10)
+def _read(text: str) -> Reading:
+    """Remembered, as nodes of several levels are made at a time, and tell the same sentences again."""
     words = words_of(text)
     content = content_of(words)
-    pairs = [f"{first} {second}" for first, second in pairwise(content)]
     stems = tuple(dict.fromkeys(content))
-    return words, content, stems, frozenset((*stems, *pairs))
+    return Reading(words, content, stems, frozenset((*stems, *map(" ".join, pairwise(content)))))

@@ -6,7 +6,7 @@ log lengths.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 from math import log, sqrt
 from operator import mul
@@ -22,7 +22,7 @@ def likeness(candidates: Sequence[Candidate]) -> float:
     n = len(candidates)
     if n < 2:
         return 0.0
-    bags = [one.stems for one in candidates]
+    bags = [one.reading.stems for one in candidates]
     holders = Counter(chain.from_iterable(bags))
     shared = sum([(sum(map(holders.__getitem__, bag)) - len(bag)) / len(bag) for bag in bags if bag])
     return shared / (n * (n - 1))
@@ -32,14 +32,14 @@ def rank(candidates: Sequence[Candidate]) -> list[float]:
     """The candidates' centralities, 1 on average."""
     holders: dict[str, list[int]] = {}
     for place, one in enumerate(candidates):
-        for word in one.stems:
+        for word in one.reading.stems:
             holders.setdefault(word, []).append(place)
     # A word of one sentence alone likens it to no other.
     shared = {word: places for word, places in holders.items() if len(places) > 1}
     number = {word: at for at, word in enumerate(shared)}
     # In the order of their words: that of sets differs from process to process, and so would the sums.
-    bags = [[number[word] for word in one.stems if word in number] for one in candidates]
-    scales = [1.0 / sqrt(log(2 + len(one.stems))) for one in candidates]
+    bags = [[number[word] for word in one.reading.stems if word in number] for one in candidates]
+    scales = [1.0 / sqrt(log(2 + len(one.reading.stems))) for one in candidates]
     graph = _Graph(bags, list(shared.values()), scales)
     degrees = graph.neighbours([1.0] * len(candidates))
     linked = [degree for degree in degrees if degree > 0]
@@ -59,9 +59,9 @@ def wording(candidates: Sequence[Candidate]) -> list[float]:
     Counted is the number of candidates that hold one. Of two sentences that are as central, the one in
     everybody's words is the one a reader would have written: "The rooms are clean."
     """
-    words, pairs = _Numbers(), _Numbers()
-    of_words = [list(map(words.__getitem__, one.words)) for one in candidates]
-    of_pairs = [list(map(pairs.__getitem__, pairwise(one.words))) for one in candidates]
+    of_words = [one.reading.words for one in candidates]
+    # As texts rather than tuples, which would keep the collector of garbage busy.
+    of_pairs = [list(map(" ".join, pairwise(words))) for words in of_words]
     word_value, pair_value = _log_counts(of_words), _log_counts(of_pairs)
     return [
         (sum(map(word_value, mine)) + sum(map(pair_value, following))) / (len(mine) + len(following) or 1)
@@ -69,18 +69,11 @@ def wording(candidates: Sequence[Candidate]) -> list[float]:
     ]
 
 
-class _Numbers(dict[Hashable, int]):
-    """A number for each key, in the order in which they are asked for: a pair takes long to hash."""
-
-    def __missing__(self, key: Hashable) -> int:
-        number = self[key] = len(self)
-        return number
-
-
-def _log_counts(bags: Iterable[Sequence[int]]) -> Callable[[int], float]:
-    """By number: the log of one more than the bags that hold it."""
+def _log_counts(bags: Sequence[Sequence[str]]) -> Callable[[str], float]:
+    """By word: the log of one more than the bags that hold it."""
     counts = Counter(chain.from_iterable(map(set, bags)))
-    return {number: log(1 + n) for number, n in counts.items()}.__getitem__
+    logs = [log(1 + n) for n in range(len(bags) + 1)]
+    return {word: logs[n] for word, n in counts.items()}.__getitem__
 
 
 class _Graph:

@@ -40,13 +40,14 @@ class Budget:
         self.bytes_left = BYTES_PER_TOKEN * max(0, tokens) + 1
         self.tokens_left = max(0, tokens)
 
-    def fits(self, text: str) -> bool:
-        return self.fits_bytes(byte_length(text))
+    @property
+    def bytes_max(self) -> int:
+        """How many bytes of UTF-8 the longest text has that still fits."""
+        # One is for the space that joins it to the next sentence.
+        return min(self.bytes_left - 1, BYTES_PER_TOKEN * self.tokens_left)
 
-    def fits_bytes(self, length: int) -> bool:
-        """Whether a text of so many bytes of UTF-8 fits."""
-        # With the space that joins it to the next sentence.
-        return length < self.bytes_left and -(-length // BYTES_PER_TOKEN) <= self.tokens_left
+    def fits(self, text: str) -> bool:
+        return byte_length(text) <= self.bytes_max
 
     def take(self, text: str) -> None:
         self.take_bytes(byte_length(text))
@@ -93,45 +94,37 @@ def choose(
     earlier is an upper bound of a candidate's gain, and most need not be computed again (lazy greedy,
     Minoux 1978).
     """
-    weight = weights.__getitem__
-    bare = [score / power(max(1, len(one.words)), taste.length_power) for one, score in scored]
-    masses: dict[int, float] = {}
-
-    def gain(place: int) -> float:
-        concepts = scored[place][0].concepts
-        if concepts and concepts.isdisjoint(told):
-            return bare[place]
-        mass = masses.get(place)
-        if mass is None:
-            mass = masses[place] = fsum(map(weight, concepts))
-        share = fsum(map(weight, concepts & told)) / mass if mass else 1.0
-        return bare[place] * (1.0 - taste.discount * share)
-
-    heap = [(-bound, place) for place, bound in enumerate(bare) if bound > 0]
-    heapq.heapify(heap)
     bytes_min = min([one.text_bytes for one, _ in scored], default=0)
     chosen: list[Candidate] = []
+    if not scored or bytes_min > budget.bytes_max:
+        return chosen
+    weight = weights.__getitem__
+    bare = [score / power(len(one.reading.words) or 1, taste.length_power) for one, score in scored]
+    heap = [(-bound, place) for place, bound in enumerate(bare) if bound > 0]
+    heapq.heapify(heap)
+    masses: dict[int, float] = {}
     # Those whose gain was computed since the last one was chosen.
     exact = set[int]()
-    if not budget.fits_bytes(bytes_min):
-        return chosen
-    while heap:
+    bytes_max = budget.bytes_max
+    while heap and bytes_min <= bytes_max:
         place = heap[0][1]
         one = scored[place][0]
-        if not budget.fits_bytes(one.text_bytes):
+        if one.text_bytes > bytes_max:
             heapq.heappop(heap)
             continue
-        if place not in exact:
+        if place not in exact and ((repeated := one.reading.concepts & told) or not one.reading.concepts):
+            if place not in masses:
+                masses[place] = fsum(map(weight, one.reading.concepts))
+            share = fsum(map(weight, repeated)) / masses[place] if masses[place] else 1.0
+            heapq.heapreplace(heap, (-bare[place] * (1.0 - taste.discount * share), place))
             exact.add(place)
-            heapq.heapreplace(heap, (-gain(place), place))
-        if heap[0][1] == place:
-            heapq.heappop(heap)
-            budget.take_bytes(one.text_bytes)
-            told |= one.concepts
-            chosen.append(one)
-            exact.clear()
-            if not budget.fits_bytes(bytes_min):
-                break
+            continue
+        heapq.heappop(heap)
+        budget.take_bytes(one.text_bytes)
+        bytes_max = budget.bytes_max
+        told |= one.reading.concepts
+        chosen.append(one)
+        exact.clear()
     return chosen
 
 
@@ -156,7 +149,7 @@ def choose_marked_first(
         reserved = budget.reserve(_KEPT_SHARE)
         for one in kept:
             if reserved.takes(one.text):
-                told |= one.concepts
+                told |= one.reading.concepts
                 chosen.append(one)
         budget.give_back(reserved)
         scored = _without(scored, chosen)

@@ -5,8 +5,7 @@ speak of, as sentences left out below cannot be counted any more above.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.domain.summaries import Covers, Sentence
@@ -72,8 +71,8 @@ def condense_nodes(nodes: Sequence[NodeContent]) -> NodeContent:
     counts = add_counts(nodes)
     if len(counts) > COUNTS_MAX:
         # What one capture of a hundred speaks of is no matter of them all, and still counts where it is told.
-        counts = Counter({name: n for name, n in counts.items() if n > 1})
-    telling = _telling(regather(shortlist(nodes, tokens=UPPER_NODE_TOKENS)))
+        counts = {name: n for name, n in counts.items() if n > 1}
+    telling = _telling(regather(nodes, shortlist(nodes, tokens=UPPER_NODE_TOKENS)))
     budget = Budget(UPPER_NODE_TOKENS)
     if _all_fit(telling, budget):
         return _content(telling, telling, counts, covers)
@@ -90,7 +89,7 @@ def _all_fit(telling: Sequence[Candidate], budget: Budget) -> bool:
 
 
 def _content(
-    telling: Sequence[Candidate], chosen: Sequence[Candidate], counts: Counter[str], covers: Covers
+    telling: Sequence[Candidate], chosen: Sequence[Candidate], counts: Mapping[str, int], covers: Covers
 ) -> NodeContent:
     """A node that tells what was chosen, in its order; `chosen` has the best first."""
     ranks = sorted(range(len(chosen)), key=lambda rank: chosen[rank].order)
@@ -105,7 +104,7 @@ def _content(
     )
 
 
-def _commonest(counts: Counter[str]) -> dict[str, int]:
+def _commonest(counts: Mapping[str, int]) -> dict[str, int]:
     """The commonest concepts, single stems before pairs and by the alphabet where they are as common."""
     if len(counts) <= COUNTS_MAX:
         return dict(counts)

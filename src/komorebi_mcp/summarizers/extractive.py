@@ -117,7 +117,7 @@ def _overview(
     """
     central = are_alike(candidates)
     if central:
-        longer = [one for one in candidates if len(one.words) >= _CENTRAL_WORDS_MIN or one.terse]
+        longer = [one for one in candidates if len(one.reading.words) >= _CENTRAL_WORDS_MIN or one.terse]
         candidates = longer or candidates
     scope = survey(candidates, captures, counts=counts)
     taste = TASTE_CENTRAL if central else TASTE_TALK
@@ -125,7 +125,7 @@ def _overview(
     scores = central_scores(candidates, scope) if central else score(candidates, scope)
 
     def gain(one: Candidate) -> float:
-        wished = _GOAL_GAIN if wanted.intersection(one.content) else 1.0
+        wished = _GOAL_GAIN if wanted.intersection(one.reading.content) else 1.0
         return _GAIN.get(one.kind, 1.0) * wished
 
     scored = [(one, value * gain(one)) for one, value in zip(candidates, scores, strict=True)]
@@ -157,7 +157,7 @@ def central_scores(candidates: Sequence[Candidate], scope: Scope, *, placed: boo
 
 def _mean_weight(one: Candidate, scope: Scope) -> float:
     """In how many captures the words of a candidate occur, on average."""
-    return fsum(map(scope.weights.__getitem__, one.stems)) / (len(one.stems) or 1)
+    return fsum(map(scope.weights.__getitem__, one.reading.stems)) / (len(one.reading.stems) or 1)
 
 
 def _answered(

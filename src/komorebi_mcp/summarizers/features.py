@@ -41,7 +41,6 @@ _DIGIT = re.compile(r"\d")
 class Scope:
     """Statistics over all candidates."""
 
-    captures: int
     counts: Counter[str]
     """In how many passages a concept occurs."""
     weights: dict[str, float]
@@ -57,19 +56,9 @@ class Scope:
 
 def count(candidates: Iterable[Candidate]) -> Counter[str]:
     """In how many passages each concept occurs."""
-    held = [
-        frozenset[str]().union(*[one.concepts for one in group])
-        for _, group in groupby(candidates, key=attrgetter("passage"))
-    ]
-    # Most concepts are of one passage alone. Sets find the others without looking at a single string.
-    seen, often = set[str](), set[str]()
-    for concepts in held:
-        often |= seen & concepts
-        seen |= concepts
-    counts = Counter[str]()
-    dict.update(counts, dict.fromkeys(seen, 1))
-    dict.update(counts, Counter(chain.from_iterable([concepts & often for concepts in held])))
-    return counts
+    of_passages = groupby(candidates, key=attrgetter("passage"))
+    held = [frozenset[str]().union(*[one.reading.concepts for one in group]) for _, group in of_passages]
+    return Counter(chain.from_iterable(held))
 
 
 def survey(
@@ -87,30 +76,27 @@ def survey(
     own = count(candidates) if own is None else own
     if counts is not None:
         # The rarest are not carried up, but have been seen here at least.
-        known = counts.get
-        dict.update(own, [(name, more) for name, n in own.items() if (more := known(name, 0)) > n])
-    # Few counts differ, and a power takes far longer than a look-up; most concepts occur once.
-    powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in set(own.values())}
-    often = [(concept, n) for concept, n in own.items() if n > 1]
-    single_weight = powers.get(1, 0.0)
-    weights = dict.fromkeys(own, single_weight)
-    weights.update([(concept, powers[n]) for concept, n in often])
-    repeated = frozenset([concept for concept, _ in often if " " in concept])
-    stems = set(chain.from_iterable([one.stems for one in candidates]))
+        seen = own.get
+        dict.update(own, [(name, n) for name, n in counts.items() if n > seen(name, n)])
+    # Most concepts occur once, few counts differ, and a power takes far longer than a look-up.
+    often = {concept: n for concept, n in own.items() if n > 1}
+    powers = {n: (n / max(1, captures)) ** CONCEPT_POWER for n in {1, *often.values()}}
+    weights = dict.fromkeys(own, powers[1]) | {concept: powers[n] for concept, n in often.items()}
+    repeated = frozenset([concept for concept in often if " " in concept])
+    stems = set(chain.from_iterable([one.reading.stems for one in candidates]))
     squares = [times * powers[n] ** 2 for n, times in Counter(map(own.__getitem__, stems)).items()]
     # Exact, as sums of fractions otherwise depend on their order, and sets have another one in each process.
     norm = sqrt(fsum(squares)) or 1.0
-    return Scope(captures, own, weights, repeated, single_weight, norm, wider=counts is not None)
+    return Scope(own, weights, repeated, powers[1], norm, wider=counts is not None)
 
 
-def add_counts(nodes: Sequence[NodeContent]) -> Counter[str]:
+def add_counts(nodes: Iterable[NodeContent]) -> dict[str, int]:
     """In how many captures below all the nodes each concept occurs."""
-    counts = Counter(chain.from_iterable([node.counts for node in nodes]))
-    for node in nodes:
-        for concept, n in node.counts.items():
-            if n > 1:
-                counts[concept] += n - 1
-    return counts
+    total: dict[str, int] = {}
+    known = total.get
+    for concept, n in chain.from_iterable([node.counts.items() for node in nodes]):
+        total[concept] = known(concept, 0) + n
+    return total
 
 
 def has_digits(one: Candidate) -> bool:
@@ -119,20 +105,20 @@ def has_digits(one: Candidate) -> bool:
 
 def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
     """The features of one sentence, in the order of `FEATURES`; `place` runs from 0 to 1 over the scope."""
-    words, weight = one.words, scope.weights.__getitem__
+    words, stems, concepts = one.reading.words, one.reading.stems, one.reading.concepts
+    weight = scope.weights.__getitem__
     n = len(words) or 1
-    stems = one.stems
-    pairs = len(one.concepts) - len(stems)
+    pairs = len(concepts) - len(stems)
     along = fsum(map(weight, stems)) / (sqrt(len(stems) or 1) * scope.centroid_norm)
     return (
         log(1 + n),
         along,
-        fsum(map(weight, one.concepts)),
-        len(one.concepts & scope.repeated_pairs) / (pairs or 1),
+        fsum(map(weight, concepts)),
+        len(concepts & scope.repeated_pairs) / (pairs or 1),
         place,
         float(place < FIRST),
         float(has_digits(one)),
-        len(one.content) / n,
+        len(one.reading.content) / n,
         sum(map(len, words)) / n / 10,
         len(set(words)) / n,
         float(opens_as_talk(words)),

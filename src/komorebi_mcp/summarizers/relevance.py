@@ -96,7 +96,7 @@ def _goes_on(before: Passage, after: Passage) -> bool:
 def holding(candidates: Sequence[Candidate], asked: Sequence[str]) -> list[Candidate]:
     """Those that hold a word asked for, in any of its forms."""
     words = _forms(asked).keys()
-    return [one for one in candidates if not words.isdisjoint(one.content)]
+    return [one for one in candidates if not words.isdisjoint(one.reading.content)]
 
 
 def _forms(wanted: Sequence[str]) -> dict[str, str]:
@@ -112,7 +112,10 @@ def relevance(candidates: Sequence[Candidate], wanted: Sequence[str]) -> list[fl
     """
     forms, pairs = _forms(wanted), frozenset(f"{first} {second}" for first, second in pairwise(wanted))
     found = [
-        Counter([forms[word] for word in one.content if word in forms] + sorted(pairs & one.concepts))
+        Counter(
+            [forms[word] for word in one.reading.content if word in forms]
+            + sorted(pairs & one.reading.concepts)
+        )
         for one in candidates
     ]
     holders = Counter(concept for counts in found for concept in counts)

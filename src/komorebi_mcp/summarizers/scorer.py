@@ -7,7 +7,7 @@ from importlib.resources import files
 from itertools import repeat
 from math import fsum, log, sqrt
 
-from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.candidates import Candidate, Reading
 from komorebi_mcp.summarizers.features import FEATURES, FIRST, Scope, has_digits
 from komorebi_mcp.summarizers.register import SORTS, SORTS_OF, opens_as_talk
 
@@ -31,24 +31,26 @@ def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True)
     of_similarity = fitted["centroid_similarity"] / scope.centroid_norm
     of_sum, of_repeats = fitted["concept_weight_sum"], fitted["repeated_pair_share"]
     of_digits = fitted["digits"]
-    weight, repeated = scope.weights.__getitem__, scope.repeated_pairs
+    of_place = fitted["position"]
+    weight, repeated, single_weight = scope.weights.__getitem__, scope.repeated_pairs, scope.single_weight
     last = max(1, len(candidates) - 1)
     scores: list[float] = []
     for at, one in enumerate(candidates):
         place = at / last if placed else 0.5
-        stems = one.stems
+        reading = one.reading
+        stems, concepts = reading.stems, reading.concepts
         of_stems = sum(map(weight, stems))
-        pairs = len(one.concepts) - len(stems)
-        shared = one.concepts & repeated
+        pairs = len(concepts) - len(stems)
         # Few pairs are of several passages, and sets find these without looking at a single string.
-        of_pairs = fsum(map(weight, shared)) + (pairs - len(shared)) * scope.single_weight
+        shared = concepts & repeated
+        of_pairs = fsum(map(weight, shared)) + (pairs - len(shared)) * single_weight
         value = (
             constant
-            + _of_wording(one.words, len(one.content))
+            + _of_wording(reading)
             + of_similarity * of_stems / sqrt(len(stems) or 1)
             + of_sum * (of_stems + of_pairs)
             + of_repeats * len(shared) / (pairs or 1)
-            + fitted["position"] * place
+            + of_place * place
         )
         if has_digits(one):
             value += of_digits
@@ -58,15 +60,15 @@ def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True)
     return scores
 
 
-@lru_cache(maxsize=1 << 11)
-def _of_wording(words: tuple[str, ...], content: int) -> float:
-    """What the words add to the score by themselves, so many of them content words.
+@lru_cache(maxsize=1 << 10)
+def _of_wording(reading: Reading) -> float:
+    """What the words add to the score by themselves.
 
-    Remembered like the words themselves: nodes of several levels tell the same sentences.
+    Remembered like the readings, as nodes of several levels tell the same sentences.
     """
-    fitted = _fitted()[1]
+    fitted, words = _fitted()[1], reading.words
     shares = (
-        content * fitted["content_share"]
+        len(reading.content) * fitted["content_share"]
         + len(set(words)) * fitted["type_token_ratio"]
         + sum(map(len, words)) / 10 * fitted["word_length"]
         + sum(map(_of_sorts().get, words, repeat(0.0)))

@@ -13,40 +13,35 @@ _OF_OTHERS = 3.0
 Twice as much of the others cost a point of ROUGE in the third level, four times as much gained nothing."""
 
 
-def shortlist(nodes: Sequence[NodeContent], *, tokens: int) -> Sequence[NodeContent]:
-    """The nodes, without what has no chance in one of `tokens` above them.
+def shortlist(nodes: Sequence[NodeContent], *, tokens: int) -> list[list[int]]:
+    """The places in each node of those of its sentences that have a chance in one of `tokens` above them.
 
     What was chosen last in a node of ten children is seldom chosen among ten times as much, and to weigh it
     costs as much as any other. Each node's best go first, then each node's second best, and so on.
     """
-    texts = [sentence.text for node in nodes for sentence in node.sentences]
-    if sum(map(estimate_tokens, texts)) <= tokens * min(_OF_OTHERS, *_OF_KIND.values()):
-        return nodes
+    sizes = [[estimate_tokens(sentence.text) for sentence in node.sentences] for node in nodes]
+    if sum(map(sum, sizes)) <= tokens * min(_OF_OTHERS, *_OF_KIND.values()):
+        return [list(range(len(mine))) for mine in sizes]
     turns: dict[Kind | None, list[tuple[int, int, int]]] = {}
-    for place, node in enumerate(nodes):
+    for number, node in enumerate(nodes):
         seen: dict[Kind | None, int] = {}
-        for at in _as_chosen(node):
-            kind = node.kinds[at] if node.kinds[at] in _OF_KIND else None
+        for place in _as_chosen(node):
+            kind = node.kinds[place] if node.kinds[place] in _OF_KIND else None
             turn = seen[kind] = seen.get(kind, 0) + 1
             # Where the order is not known, none may be passed over.
-            turns.setdefault(kind, []).append((turn if node.ranks else 0, place, at))
+            turns.setdefault(kind, []).append((turn if node.ranks else 0, number, place))
     kept: list[list[int]] = [[] for _ in nodes]
     for kind, waiting in turns.items():
-        left = tokens * _OF_OTHERS if kind is None else tokens * _OF_KIND[kind]
-        for _, place, at in sorted(waiting):
-            left -= estimate_tokens(nodes[place].sentences[at].text)
+        left = tokens * (_OF_OTHERS if kind is None else _OF_KIND[kind])
+        for _, number, place in sorted(waiting):
+            left -= sizes[number][place]
             if left < 0:
                 break
-            kept[place].append(at)
-    return [_only(node, sorted(places)) for node, places in zip(nodes, kept, strict=True)]
+            kept[number].append(place)
+    return list(map(sorted, kept))
 
 
 def _as_chosen(node: NodeContent) -> Iterable[int]:
     """The places of its sentences, the first chosen first."""
     places = range(len(node.sentences))
     return sorted(places, key=node.ranks.__getitem__) if node.ranks else places
-
-
-def _only(node: NodeContent, places: Sequence[int]) -> NodeContent:
-    told = {name: tuple(map(getattr(node, name).__getitem__, places)) for name in ("sentences", "kinds")}
-    return node.model_copy(update=told | {"ranks": ()})

@@ -26,7 +26,7 @@ def words_of(text: str) -> tuple[str, ...]:
     if plain.isascii() and "''" not in plain:
         # A fifth of the time that matching takes.
         words = plain.encode().translate(_LETTERS).decode().split()
-        return tuple(filter(None, [word.strip("'") for word in words]) if "'" in plain else words)
+        return tuple(filter(None, [word.strip("'") for word in words])) if "'" in plain else tuple(words)
     return tuple(_WORD.findall(plain.casefold()))
 
 

@@ -140,7 +140,7 @@ class _Verbatim:
         for one in self._candidates:
             if one.text.casefold() in said:
                 continue
-            alike = len(wanted.intersection(one.content)) / (3 + len(set(one.content)))
+            alike = len(wanted.intersection(one.reading.content)) / (3 + len(set(one.reading.content)))
             is_near = not near.isdisjoint(one.sources)
             rank = (is_near, alike, -one.order)
             if (is_near or alike > 0) and (best is None or rank > best[0]):
