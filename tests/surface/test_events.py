@@ -8,10 +8,12 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated
+from mcp.shared.exceptions import MCPError
 
 from komorebi_mcp.domain.captures import CaptureCreate
 from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.storage.locks import try_lock
+from komorebi_mcp.surface import subscriptions
 from komorebi_mcp.surface.server import open_server
 from support.connections import MODES, call, open_application
 from support.heard import Heard
@@ -156,3 +158,55 @@ async def test_a_client_that_left_is_forgotten(tmp_path: Path) -> None:
         async with Client(server, mode="legacy", cache=None) as other:
             with anyio.fail_after(5):
                 await call(other, "capture", content="still served")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_resource_is_followed_however_its_uri_is_written(tmp_path: Path, mode: str) -> None:
+    # As JavaScript's encodeURIComponent writes it, and as nobody encoded it.
+    written = ["komorebi://projects/P%20(%C3%BC)", "komorebi://projects/P (ü)/brief"]
+    heard = Heard()
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, mode=mode, cache=None, message_handler=heard) as client,
+    ):
+        first = await call(client, "capture", content="First.", project="P (ü)")
+        uris = {*written, first["uri"].upper().replace("KOMOREBI://CAPTURES", "komorebi://captures")}
+        with anyio.fail_after(5):
+            if mode == "legacy":
+                for uri in uris:
+                    await client.read_resource(uri)
+                    await client.subscribe_resource(uri)
+                await call(client, "update_captures", ids=first["id"], add_tags=["t"])
+                while not uris <= set(heard.updated):
+                    await heard.arrived.wait()
+                return
+            async with client.listen(resource_subscriptions=sorted(uris)) as events:
+                await call(client, "update_captures", ids=first["id"], add_tags=["t"])
+                told = aiter(events)
+                assert {await anext(told) for _ in uris} == {ResourceUpdated(uri=uri) for uri in uris}
+
+
+async def test_an_owner_can_follow_only_so_much_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "FOLLOWED_MAX", 2)
+    async with (
+        open_application(tmp_path) as app,
+        open_server(app) as server,
+        Client(server, cache=None) as client,
+        Client(server, mode="legacy", cache=None) as other,
+    ):
+        for _ in range(2):
+            # What was followed earlier no longer counts.
+            async with client.listen(resource_subscriptions=["komorebi://inbox", "komorebi://projects"]):
+                await other.subscribe_resource("komorebi://inbox")
+                with pytest.raises(MCPError, match="more than the 2 resources"):
+                    await other.subscribe_resource("komorebi://upstreams")
+        await other.subscribe_resource("komorebi://upstreams")
+        with pytest.raises(MCPError, match="more than the 2 resources"):
+            async with client.listen(resource_subscriptions=["komorebi://projects"]):
+                pass
+        await other.unsubscribe_resource("komorebi://inbox")
+        with pytest.raises(MCPError, match="more than 8,192 characters"):
+            await other.subscribe_resource(f"file:///{'x' * 9_000}")

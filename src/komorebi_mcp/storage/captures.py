@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, tuple_
+from sqlalchemy import func, select, tuple_
 
 from komorebi_mcp.domain.captures import (
     Capture,
@@ -25,11 +25,17 @@ from komorebi_mcp.storage import changes, enrichments, intake, near_duplicates, 
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
-from komorebi_mcp.storage.owned import OwnedSession, Rows, among, batches, canonical, equals
+from komorebi_mcp.storage.owned import OwnedSession, Rows, among, batches, canonical, equals, of_owner
+from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.sample import Sample, sample
 from komorebi_mcp.storage.tables import capture_tags, captures, projects
 
 _INSTANT = Instant()
+
+# One statement for lists of any length: SQLite keeps each that it has read, and long ones take megabytes.
+_VERSIONS = Prepared(
+    select(captures.c.id, captures.c.updated_at).where(of_owner(captures), in_list(captures.c.id, "ids"))
+)
 
 
 class CaptureRepository:
@@ -215,8 +221,7 @@ def _projects_of(rows: Rows, ids: Sequence[str]) -> dict[str, str | None]:
 def _versions(rows: Rows, ids: Sequence[str]) -> dict[str, datetime]:
     found: dict[str, datetime] = {}
     for some in batches(canonical(ids)):
-        statement = rows.select(captures.c.id, captures.c.updated_at, of=captures)
-        found |= {row.id: row.updated_at for row in rows.run(statement.where(among(captures.c.id, some)))}
+        found |= {row.id: row.updated_at for row in rows.fetch(_VERSIONS, ids=some)}
     return found
 
 

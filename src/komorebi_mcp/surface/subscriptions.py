@@ -5,10 +5,9 @@ of the handshake era subscribes to resources one by one and is told of lists wit
 own owner's data only.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -34,12 +33,22 @@ from mcp_types import (
 
 from komorebi_mcp.domain.changes import Change
 from komorebi_mcp.domain.ids import capture_uri
-from komorebi_mcp.errors import StorageError
+from komorebi_mcp.errors import InvalidInput, StorageError
 from komorebi_mcp.services.watch import Followed, Watch
 from komorebi_mcp.surface.principal import owner_of
-from komorebi_mcp.surface.resource_uris import INBOX_URI, PROJECTS_URI, UPSTREAMS_URI, project_uris
+from komorebi_mcp.surface.resource_uris import (
+    INBOX_URI,
+    PROJECTS_URI,
+    UPSTREAMS_URI,
+    canonical,
+    project_uris,
+)
 from komorebi_mcp.surface.sdk import connection_of
 from komorebi_mcp.upstream.offers import Kind
+
+FOLLOWED_MAX: Final = 5_000
+"""Resources that one owner can follow at once; all of them may be looked at every second."""
+URI_CHARS_MAX: Final = 8_192
 
 _NOTIFY_TIMEOUT_S = 1.0
 """A client that does not read for so long misses the notification, so that the others are told."""
@@ -58,10 +67,14 @@ _log = structlog.get_logger(__name__)
 _Context = ServerRequestContext[Any, Any]
 
 
+_Uris = dict[str, str]
+"""URIs as they were asked for, each with the form that changes are told by."""
+
+
 @dataclass(slots=True)
 class _HandshakeClient:
     owner: str
-    uris: set[str] = field(default_factory=set)
+    uris: _Uris = field(default_factory=dict)
 
 
 class _Modern:
@@ -70,7 +83,7 @@ class _Modern:
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()
         self.handler = ListenHandler(self.bus)
-        self.uris: Counter[str] = Counter()
+        self.listening: dict[object, _Uris] = {}
 
 
 class Subscriptions:
@@ -98,25 +111,41 @@ class Subscriptions:
         self, ctx: _Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
         """Serves one `subscriptions/listen` request, until the client leaves or `close` is called."""
-        modern = self._modern.setdefault(owner_of(ctx), _Modern())
-        uris = list(map(str, params.notifications.resource_subscriptions or ()))
-        modern.uris.update(uris)
+        owner, request = owner_of(ctx), object()
+        modern = self._modern.setdefault(owner, _Modern())
+        modern.listening[request] = self._asked(owner, params.notifications.resource_subscriptions or ())
         try:
-            await self._follow(owner_of(ctx))
+            await self._follow(owner)
             return await modern.handler(ctx, params)
         finally:
-            modern.uris.subtract(uris)
+            del modern.listening[request]
 
     async def subscribe(self, ctx: _Context, params: SubscribeRequestParams) -> EmptyResult:
         if client := self._handshake.get(connection_of(ctx)):
-            client.uris.add(str(params.uri))
+            client.uris |= self._asked(client.owner, [params.uri])
             await self._follow(client.owner)
         return EmptyResult()
 
     async def unsubscribe(self, ctx: _Context, params: UnsubscribeRequestParams) -> EmptyResult:
         if client := self._handshake.get(connection_of(ctx)):
-            client.uris.discard(str(params.uri))
+            client.uris.pop(params.uri, None)
         return EmptyResult()
+
+    def _asked(self, owner: str, uris: Iterable[str]) -> _Uris:
+        """What the owner is to follow as well.
+
+        Raises:
+            InvalidInput: That is too much.
+        """
+        asked = {uri: canonical(uri) for uri in uris}
+        if len(self._followed_uris(owner) | asked) > FOLLOWED_MAX:
+            raise InvalidInput(
+                f"That would be more than the {FOLLOWED_MAX:,} resources that one owner can follow. "
+                "Unsubscribe from some first."
+            )
+        if any(len(uri) > URI_CHARS_MAX for uri in asked):
+            raise InvalidInput(f"No resource to follow has a URI of more than {URI_CHARS_MAX:,} characters.")
+        return asked
 
     def close(self) -> None:
         """Ends every open listen request, which would otherwise hold up a shutdown."""
@@ -125,14 +154,13 @@ class Subscriptions:
 
     def tell(self, change: Change) -> None:
         """Has `run` tell the owner's clients of the change; returns at once."""
-        uris = [capture_uri(capture_id) for capture_id in change.captures]
-        uris += [uri for name in change.projects for uri in project_uris(name)]
+        changed = {capture_uri(capture_id) for capture_id in change.captures}
+        changed.update(uri for name in change.projects for uri in project_uris(name))
         if change.captures:
-            uris.append(INBOX_URI)
-        followed = self._followed_uris(change.owner)
-        for uri in uris:
-            if uri in followed:
-                self._waiting[change.owner, ResourceUpdated(uri)] = None
+            changed.add(INBOX_URI)
+        for asked, uri in self._followed_uris(change.owner).items():
+            if uri in changed:
+                self._waiting[change.owner, ResourceUpdated(asked)] = None
         seen = {(change.owner, name) for name in change.projects}
         if not seen <= self._known_projects:
             # The list of resources has a brief for each project.
@@ -196,15 +224,18 @@ class Subscriptions:
             except StorageError as error:
                 _log.warning("subscriptions.look_failed", error=str(error))
 
-    def _followed_uris(self, owner: str) -> set[str]:
-        clients = tuple(self._handshake.values())
-        uris = {uri for client in clients if client.owner == owner for uri in client.uris}
+    def _followed_uris(self, owner: str) -> _Uris:
+        uris: _Uris = {}
+        for client in tuple(self._handshake.values()):
+            if client.owner == owner:
+                uris |= client.uris
         if modern := self._modern.get(owner):
-            uris |= (+modern.uris).keys()
+            for asked in modern.listening.values():
+                uris |= asked
         return uris
 
     def _followed(self, owner: str) -> Followed:
-        uris = self._followed_uris(owner)
+        uris = set(self._followed_uris(owner).values())
         ids = {uri.removeprefix(_CAPTURES) for uri in uris if uri.startswith(_CAPTURES)}
         return Followed(
             frozenset(ids),
