@@ -25,6 +25,8 @@ from komorebi_mcp.surface.resuming import Allowance, SessionEvents
 from komorebi_mcp.surface.streams import Answer
 
 _VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
+SESSIONS_MAX: Final = 1_000
+"""Of one owner; one more ends the one that has been idle for the longest. All owners together have 10,000."""
 PATIENCE_S: Final = 0.25
 """After so long without a message a client is given an id to come back by."""
 
@@ -64,10 +66,30 @@ class ResumableSessions(StreamableHTTPSessionManager):
                 transport.idle_scope.cancel()
 
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
+        self._make_room(requestor)
         transport = super()._admit_session(requestor)
         if transport is not None:
             transport.__class__ = _Patient
         return transport
+
+    def _make_room(self, requestor: AuthorizationContext | None) -> None:
+        """Ends a session of theirs where they have as many as they may.
+
+        A client that opens one for each call and leaves it would otherwise take all there are within minutes,
+        and for half an hour nobody could open another.
+        """
+        if len(self._server_instances) < SESSIONS_MAX:
+            return
+        theirs = [
+            transport.idle_scope
+            for session_id, transport in self._server_instances.items()
+            if self._session_owners.get(session_id) == requestor
+            and transport.idle_scope is not None
+            and not transport.idle_scope.cancel_called
+        ]
+        if len(theirs) >= SESSIONS_MAX:
+            # The sooner it would end by itself, the longer it has been idle.
+            min(theirs, key=lambda idle: idle.deadline).cancel()
 
 
 def _is_modern(scope: Scope) -> bool:
