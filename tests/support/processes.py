@@ -114,8 +114,9 @@ async def http_server(
             assert process.stderr is not None
             with anyio.fail_after(START_S):
                 first = await BufferedByteReceiveStream(process.stderr).receive_until(b"\n", 4_096)
-            assert first.startswith(b"Listening on "), first
-            yield process, first.decode().removeprefix("Listening on ").strip()
+            told = json.loads(first)["event"] if first.startswith(b"{") else first.decode()
+            assert told.startswith("Listening on "), first
+            yield process, told.removeprefix("Listening on ").strip()
         finally:
             if process.returncode is None:
                 process.kill()

@@ -1,5 +1,6 @@
 """Logs: lines on stderr, for whoever runs the server."""
 
+import json
 import logging
 import sys
 from typing import Literal
@@ -42,3 +43,15 @@ def configure_logs(level: str, *, form: Literal["text", "json"] = "text") -> Non
             )
         )
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
+
+
+def announce(sentence: str, *, form: Literal["text", "json"], **told: str) -> None:
+    """Writes to stderr what whoever started the process waits for, whatever the level.
+
+    `told` is what programs want of the sentence, and is set apart in JSON.
+    """
+    if form == "json":
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        sentence = json.dumps(stamp(None, "info", {**told, "event": sentence, "level": "info"}))
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

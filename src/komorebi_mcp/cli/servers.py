@@ -8,7 +8,7 @@ import anyio
 
 from komorebi_mcp.app import open_app
 from komorebi_mcp.cli.ending import end_by_all_means
-from komorebi_mcp.cli.logs import configure_logs
+from komorebi_mcp.cli.logs import announce, configure_logs
 from komorebi_mcp.settings import Settings, load_settings
 from komorebi_mcp.surface.server import open_server
 from komorebi_mcp.surface.stdio import serve_stdio
@@ -55,13 +55,11 @@ async def _http(settings: Settings, host: str, port: int) -> None:
     # Serving over stdio does without the HTTP server.
     from komorebi_mcp.surface.http import serve_http  # noqa: PLC0415
 
+    def announced(url: str) -> None:
+        announce(f"Listening on {url}", form=settings.log_format, url=url)
+
     async with open_app(settings, works=settings.worker == "inline") as app, open_server(app) as server:
         _spare_the_collector()
-        await serve_http(server, app, host=host, port=port, on_listening=_announce, on_stop=end_by_all_means)
+        await serve_http(server, app, host=host, port=port, on_listening=announced, on_stop=end_by_all_means)
     # The last collection would walk all that the sessions left behind: 0.4 s after a thousand of them.
     gc.freeze()
-
-
-def _announce(url: str) -> None:
-    sys.stderr.write(f"Listening on {url}\n")
-    sys.stderr.flush()

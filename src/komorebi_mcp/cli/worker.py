@@ -7,6 +7,7 @@ import anyio
 
 from komorebi_mcp.app import open_app
 from komorebi_mcp.cli.ending import end_by_all_means
+from komorebi_mcp.cli.logs import announce
 from komorebi_mcp.cli.session import ready_settings
 from komorebi_mcp.settings import Settings
 
@@ -25,8 +26,7 @@ async def _work(settings: Settings) -> None:
             # Ctrl-C raises KeyboardInterrupt there.
             await anyio.sleep_forever()
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            sys.stderr.write("Working\n")
-            sys.stderr.flush()
+            announce("Working", form=settings.log_format)
             async for _ in signals:
                 end_by_all_means()
                 return
