@@ -64,11 +64,19 @@ async def test_each_wrong_row_is_refused_with_its_line_and_the_others_are_stored
         11: ({"content": "x" * 1_048_577}, "at most 1,048,576"),
         12: (b'{"content": "' + b"x" * LINE_BYTES_MAX + b'"}', "The line has more than"),
         13: ({"content": "x", "created_at": "soon"}, "created_at: "),
+        18: (
+            {"content": "x", "created_at": "0001-01-01T00:00:00Z"},
+            "created_at: is too far from the present",
+        ),
+        19: (
+            {"content": "x", "created_at": "9999-12-31T23:59:59Z"},
+            "created_at: is too far from the present",
+        ),
         14: (b"[" * 100_000, "not JSON"),
     }
     rows = [
         wrong[line][0] if line in wrong else b"" if line == 3 else {"content": f"{line}"}
-        for line in range(1, 18)
+        for line in range(1, 20)
     ]
     async with open_rooms(tmp_path) as rooms:
         imported = await load(rooms, *rows)

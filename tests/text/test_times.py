@@ -45,6 +45,13 @@ def days(start: str, end: str) -> Span:
         ("december 24", "2025-12-24", "2025-12-25"),
         ("2026-02", "2026-02-01", "2026-03-01"),
         ("2025", "2025-01-01", "2026-01-01"),
+        ("last weekend", "2026-03-14", "2026-03-16"),
+        ("since monday", "2026-03-16", "2026-03-17"),
+        ("Q4", "2025-10-01", "2026-01-01"),
+        ("Q1 2026", "2026-01-01", "2026-04-01"),
+        ("week 11", "2026-03-09", "2026-03-16"),
+        ("KW 52", "2025-12-22", "2025-12-29"),
+        ("11.3.2026", "2026-03-11", "2026-03-12"),
     ],
 )
 def test_common_words_name_whole_days_weeks_months_and_years(words: str, start: str, end: str) -> None:
@@ -66,6 +73,9 @@ def test_common_words_name_whole_days_weeks_months_and_years(words: str, start: 
         ("어제", "2026-03-17", "2026-03-18"),
         ("на прошлой неделе", "2026-03-09", "2026-03-16"),
         ("3 March 2026", "2026-03-03", "2026-03-04"),
+        ("letzten Montag", "2026-03-16", "2026-03-17"),
+        ("lundi dernier", "2026-03-16", "2026-03-17"),
+        ("el lunes pasado", "2026-03-16", "2026-03-17"),
     ],
 )
 def test_other_languages_and_rarer_forms_are_understood(words: str, start: str, end: str) -> None:
@@ -85,6 +95,16 @@ def test_the_last_days_end_now_and_begin_with_a_day() -> None:
     assert parse_span("the past 2 hours", now=NOW, zone=BERLIN).start == NOW - timedelta(hours=2)
 
 
+def test_a_weekend_that_has_begun_is_this_one_and_not_the_last() -> None:
+    sunday = datetime(2026, 3, 22, 12, tzinfo=BERLIN)
+    assert parse_span("this weekend", now=sunday, zone=BERLIN) == days("2026-03-21", "2026-03-23")
+    assert parse_span("last weekend", now=sunday, zone=BERLIN) == days("2026-03-14", "2026-03-16")
+    assert (
+        parse_span("in the last two weeks", now=sunday, zone=BERLIN).start
+        == days("2026-03-08", "2026-03-09").start
+    )
+
+
 def test_a_day_on_which_the_clock_changes_is_as_long_as_it_is() -> None:
     monday = datetime(2026, 3, 30, 12, tzinfo=BERLIN)
     span = parse_span("yesterday", now=monday, zone=BERLIN)
@@ -98,10 +118,23 @@ def test_a_day_is_the_readers() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["", "soon", "a", "12", "3/4/2026", "fix the bug", "2026-13", "february 30", "9999 years ago", "x" * 500],
+    [
+        "",
+        "soon",
+        "a",
+        "12",
+        "3/4/2026",
+        "fix the bug",
+        "2026-13",
+        "31.2.2026",
+        "week 54",
+        "february 30",
+        "9999 years ago",
+        "x" * 500,
+    ],
 )
 def test_words_that_name_no_time_are_refused(words: str) -> None:
-    with pytest.raises(ValueError, match=r"names no time|too far|month|day|year"):
+    with pytest.raises(ValueError, match=r"names no time|too far|week|month|day|year"):
         parse_span(words, now=NOW, zone=BERLIN)
 
 

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from hashlib import blake2b
 from typing import Annotated, Any, BinaryIO
 
@@ -45,10 +45,10 @@ _log = structlog.get_logger(__name__)
 
 
 def _utc(value: datetime) -> datetime:
-    try:
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is too far from the present") from None
+    # In the first year or the last, some zones would have no time for it.
+    if not MINYEAR < value.year < MAXYEAR:
+        raise ValueError("is too far from the present")
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _id(value: str) -> str:

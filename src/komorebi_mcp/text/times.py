@@ -44,7 +44,12 @@ _FORM = re.compile(
     rf"|this (?:morning|afternoon|evening))"
     rf"|(?P<which>this|last|previous) (?P<whole>week|month|quarter|year)"
     rf"|(?P<ago>{_COUNT}) (?P<ago_unit>{_UNIT})s? ago"
-    rf"|(?:the )?(?:last|past|previous) (?:(?P<back>{_COUNT}) )?(?P<back_unit>{_UNIT})s?"
+    rf"|(?:(?:in|over|during|within) )?(?:the )?(?:last|past|previous) "
+    rf"(?:(?P<back>{_COUNT}) )?(?P<back_unit>{_UNIT})s?"
+    rf"|(?P<weekend>(?:this|last|the) weekend)"
+    rf"|(?P<quarter>Q[1-4])(?: (?P<quarter_year>(?:19|20)\d\d))?"
+    rf"|(?:calendar )?(?:week|KW) (?P<week>\d{{1,2}})"
+    rf"|(?P<dotted>\d{{1,2}}\.\d{{1,2}}\.(?:19|20)\d\d)"
     rf"|(?P<weekday>(?:last |on |this )?(?:{'|'.join(_WEEKDAYS)}))"
     rf"|(?:in |last )?(?P<month>{_MONTH}) (?P<month_year>\d{{4}})"
     rf"|(?P<month_day>(?P<day_month>{_MONTH}) (?P<day_number>\d{{1,2}})(?:st|nd|rd|th)?)"
@@ -53,6 +58,17 @@ _FORM = re.compile(
     re.IGNORECASE,
 )
 """The commonest forms, known without dateparser, which takes 0.5 s and 28 MB to be ready."""
+
+_SINCE = re.compile(
+    r"(?:since|from|after|until|till|before|seit|ab|bis|depuis|desde|hasta|dal|sinds) (?=\S)", re.IGNORECASE
+)
+"""What people repeat of the argument they give the words for."""
+_PAST = re.compile(
+    r"\b(?:letzte[nmrs]?|vorige[nmrs]?|vergangene[nmrs]?|dernier|dernière|pasad[oa]|últim[oa]|passad[oa]|scors[oa]|"
+    r"afgelopen|förra|sidste|viime|el|il)\b",
+    re.IGNORECASE,
+)
+"""Said with a weekday, which is the latest of its name anyway; dateparser knows few of these."""
 
 _IN_QUERY = re.compile(rf"(?<![\w\-./:])(?:{_FORM.pattern})(?![\w\-/:]|\.\d)", re.IGNORECASE)
 
@@ -69,7 +85,7 @@ def parse_span(words: str, *, now: datetime, zone: tzinfo) -> Span:
     Raises:
         ValueError: They name no time, or one beyond the years 1 to 9999.
     """
-    words = " ".join(words.split())
+    words = _joined(words)
     if not words or len(words) > WORDS_CHARS_MAX:
         raise ValueError("names no time")
     today = now.astimezone(zone)
@@ -85,13 +101,18 @@ def parse_span(words: str, *, now: datetime, zone: tzinfo) -> Span:
 
 def is_plain(words: str) -> bool:
     """Whether `parse_span` knows the words at once, or knows at once that they are none."""
-    words = " ".join(words.split())
+    words = _joined(words)
     return (
         len(words) > WORDS_CHARS_MAX
         or words.casefold() == "now"
         or _FORM.fullmatch(words) is not None
         or not _has_words(words)
     )
+
+
+def _joined(words: str) -> str:
+    words = " ".join(words.split())
+    return words if _FORM.fullmatch(words) else _SINCE.sub("", words, count=1)
 
 
 def time_span(query: str, *, now: datetime, zone: tzinfo) -> Span | None:
@@ -189,6 +210,28 @@ def _weekday(found: dict[str, str], today: date) -> tuple[date, date]:
     return _around(today - timedelta(days=back), "day")
 
 
+def _weekend(found: dict[str, str], today: date) -> tuple[date, date]:
+    """Saturday and Sunday: this one's once it has begun, unless it is said to be the last one."""
+    saturday = today - timedelta(days=(today.weekday() - 5) % 7)
+    if found["weekend"].startswith("last ") and today < saturday + timedelta(days=2):
+        saturday -= timedelta(days=7)
+    return saturday, saturday + timedelta(days=2)
+
+
+def _quarter(found: dict[str, str], today: date) -> tuple[date, date]:
+    """That of the year given, or the latest of that name, the present one included."""
+    month = 3 * int(found["quarter"][1]) - 2
+    year = int(found.get("quarter_year") or today.year - (month > today.month))
+    return _around(date(year, month, 1), "quarter")
+
+
+def _week(found: dict[str, str], today: date) -> tuple[date, date]:
+    """The latest week of that number (ISO 8601), the present one included."""
+    number = int(found["week"])
+    year, present, _ = today.isocalendar()
+    return _around(date.fromisocalendar(year - (number > present), number, 1), "week")
+
+
 def _bare_month(found: dict[str, str], today: date) -> tuple[date, date]:
     """The latest month of that name, the present one included."""
     month = _MONTHS.index(found["bare_month"]) + 1
@@ -212,6 +255,10 @@ _READINGS: dict[str, Callable[[dict[str, str], date], tuple[date, date]]] = {
     ),
     "month_day": _month_day,
     "bare_month": _bare_month,
+    "weekend": _weekend,
+    "quarter": _quarter,
+    "week": _week,
+    "dotted": lambda found, _: _around(date(*map(int, reversed(found["dotted"].split(".")))), "day"),
     "year": lambda found, _: _around(date(int(found["year"]), 1, 1), "year"),
 }
 
@@ -225,7 +272,10 @@ def _has_words(words: str) -> bool:
 def _in_any_language(words: str, now: datetime) -> tuple[_Local, _Local]:
     if not _has_words(words):
         raise ValueError("names no time")
-    found = _parser(now.replace(tzinfo=None)).get_date_data(words)
+    parser = _parser(now.replace(tzinfo=None))
+    found = parser.get_date_data(words)
+    if found.date_obj is None and (bare := _PAST.sub("", words).strip()) not in ("", words):
+        found = parser.get_date_data(bare)
     if found.date_obj is None:
         raise ValueError("names no time")
     moment: datetime = found.date_obj
