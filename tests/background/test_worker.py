@@ -184,9 +184,8 @@ async def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(tmp_path: 
         rooms.clock.advance(seconds=61)
         async with rooms.store.work() as queue:
             (current,) = await queue.claim(limit=10, lease_s=60)
-        async with rooms.store.write(OWNER) as transaction:
-            assert not await transaction.captures.enrich_all([(late, enrich(late.capture))])
-            assert await transaction.captures.enrich_all([(current, enrich(current.capture))])
+        assert not await rooms.store.enrich(OWNER, [(late, enrich(late.capture))])
+        assert await rooms.store.enrich(OWNER, [(current, enrich(current.capture))])
         assert (await read(rooms, capture_id)).status is Status.PROCESSED
 
 

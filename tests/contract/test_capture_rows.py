@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -57,8 +57,7 @@ async def _enrich_all(store: Store, **found: Any) -> None:
         jobs = await queue.claim(limit=1000, lease_s=60)
     for job in jobs:
         values = {"title": "derived", "tokens": 7, "terms": terms(job.capture.content), **found}
-        async with store.write(job.owner) as transaction:
-            assert await transaction.captures.enrich_all([(job, Enrichment(**values))])
+        assert await store.enrich(job.owner, [(job, Enrichment(**values))])
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -347,20 +346,6 @@ async def test_a_forgotten_capture_leaves_nothing_behind(store_url: str) -> None
             for name in tables
         ]
     assert counts == [[(0,)]] * 4
-
-
-async def test_a_walk_meets_every_capture_in_the_order_of_arrival(store_url: str, clock: StillClock) -> None:
-    async with open_store(store_url, clock=clock) as store:
-        ids = await _add(
-            store,
-            *(CaptureCreate(content=str(n % 5), created_at=clock() - timedelta(days=n)) for n in range(11)),
-            CaptureCreate(content="elsewhere", project="p"),
-        )
-        async with store.read(ME) as transaction:
-            walked = [capture.id async for capture in transaction.captures.walk(CaptureFilter(), batch=3)]
-            some = [capture.id async for capture in transaction.captures.walk(CaptureFilter(project="p"))]
-            assert await transaction.captures.count(CaptureFilter()) == 12
-    assert (walked, some) == (ids, ids[-1:])
 
 
 async def test_the_projects_of_captures_are_told_without_reading_them(

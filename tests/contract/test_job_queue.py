@@ -23,8 +23,7 @@ async def _claim(store: Store, *, limit: int = 10, lease_s: float = 30) -> list[
 
 
 async def _finish(store: Store, job: Job) -> bool:
-    async with store.write(job.owner) as transaction:
-        return bool(await transaction.captures.enrich_all([(job, FOUND)]))
+    return bool(await store.enrich(job.owner, [(job, FOUND)]))
 
 
 async def test_the_longest_waiting_captures_are_claimed_first_whoever_owns_them(

@@ -37,12 +37,13 @@ async def test_a_name_or_id_that_cannot_be_is_unknown(store_url: str) -> None:
 
 
 async def test_nothing_asked_for_is_nothing_done(store_url: str) -> None:
+    async with open_store(store_url) as store:
+        assert await store.enrich("local", []) == []
     async with open_store(store_url) as store, store.write("local") as transaction:
         captures = transaction.captures
         assert await captures.add_all([]) == []
         assert await captures.get([]) == []
         assert await captures.overviews([]) == []
-        assert await captures.enrich_all([]) == []
         assert await captures.forget([]) == []
         assert await captures.update([], CaptureUpdate(title="t")) == []
         [receipt] = await captures.add_all([CaptureCreate(content="word")])

@@ -36,8 +36,7 @@ async def _index(store: Store, *, newest_first: bool = False) -> None:
     async with store.work() as queue:
         jobs = await queue.claim(limit=1000, lease_s=60)
     for job in reversed(jobs) if newest_first else jobs:
-        async with store.write(job.owner) as transaction:
-            assert await transaction.captures.enrich_all([(job, enrich(job.capture))])
+        assert await store.enrich(job.owner, [(job, enrich(job.capture))])
 
 
 async def _found(store: Store, query: str, where: CaptureFilter = EVERYTHING) -> list[str]:

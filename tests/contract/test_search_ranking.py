@@ -53,8 +53,7 @@ async def _index(store: Store) -> None:
         found = Enrichment(
             title=job.capture.title, tokens=1, terms=terms(job.capture.content), meta_terms=terms(about)
         )
-        async with store.write(job.owner) as transaction:
-            assert await transaction.captures.enrich_all([(job, found)])
+        assert await store.enrich(job.owner, [(job, found)])
 
 
 async def _found(

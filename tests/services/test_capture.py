@@ -15,7 +15,7 @@ OWNER = "local"
 
 async def contents(rooms: Rooms) -> list[str]:
     async with rooms.store.read(OWNER) as transaction:
-        return [capture.content async for capture in transaction.captures.walk(CaptureFilter())]
+        return [each.capture.content async for batch in transaction.export.all() for each in batch]
 
 
 async def test_a_receipt_comes_after_the_text_is_readable_by_another_connection(tmp_path: Path) -> None:

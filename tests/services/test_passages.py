@@ -120,7 +120,7 @@ async def test_what_befalls_the_first_passage_befalls_all(tmp_path: Path) -> Non
         moved = CaptureFilter(project="b", tags=("t",), statuses=(Status.ARCHIVED,))
         async with rooms.store.read(OWNER) as transaction:
             assert await transaction.captures.count(moved) == done.passages
-            titles = [capture.title async for capture in transaction.captures.walk(moved)]
+            titles = [each.title for each in (await transaction.captures.sample(moved, most=100)).captures]
         assert titles.count("Renamed") == 1
         assert (await rooms.organize.forget(OWNER, [id_of(done)])).forgotten == 1
         async with rooms.store.read(OWNER) as transaction:

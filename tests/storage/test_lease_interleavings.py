@@ -108,8 +108,7 @@ class Leases(RuleBasedStateMachine):
         """Late ones too: a job may be finished after its lease, as long as nobody else has claimed it."""
 
         async def end() -> bool:
-            async with self._store.write(OWNER) as transaction:
-                return bool(await transaction.captures.enrich_all([(job, enrich(job.capture))]))
+            return bool(await self._store.enrich(OWNER, [(job, enrich(job.capture))]))
 
         assert self._run(end()) == self._holds(job)
         if self._holds(job):
@@ -193,8 +192,7 @@ class Leases(RuleBasedStateMachine):
             for _ in range(waiting + 1):
                 self._clock.advance(seconds=LEASE_S * 2 + 1)
                 for job in await self._claim(1000):
-                    async with self._store.write(OWNER) as transaction:
-                        assert await transaction.captures.enrich_all([(job, enrich(job.capture))])
+                    assert await self._store.enrich(OWNER, [(job, enrich(job.capture))])
             ids = [*self._finished, *self._until]
             async with self._store.read(OWNER) as transaction:
                 return {each.id: each.status for each in await transaction.captures.get(ids)}

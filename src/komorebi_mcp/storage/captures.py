@@ -1,6 +1,6 @@
 """The captures of one owner."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select, tuple_
@@ -11,17 +11,16 @@ from komorebi_mcp.domain.captures import (
     CaptureFilter,
     CaptureOverview,
     CaptureUpdate,
-    Enrichment,
     NearDuplicate,
     Order,
     PassageSize,
     Receipt,
 )
-from komorebi_mcp.domain.jobs import Job, Unread
+from komorebi_mcp.domain.jobs import Unread
 from komorebi_mcp.domain.pages import LIMIT_DEFAULT, Page
 from komorebi_mcp.domain.search import HitPage, SearchQuery
 from komorebi_mcp.domain.vectors import Vector
-from komorebi_mcp.storage import changes, enrichments, intake, near_duplicates, search, vectors
+from komorebi_mcp.storage import changes, intake, near_duplicates, search, vectors
 from komorebi_mcp.storage.columns import Instant
 from komorebi_mcp.storage.filters import digest, fitting, folded, grouped, rarest
 from komorebi_mcp.storage.hydrate import OVERVIEW, WHOLE, WITH_PROJECT, overviews, whole
@@ -119,17 +118,6 @@ class CaptureRepository:
         """Keeps vectors in place of other models', but for captures that changed since they were read."""
         await self._session.run(vectors.replace, found)
 
-    async def walk(self, where: CaptureFilter, *, batch: int = 500) -> AsyncIterator[Capture]:
-        """All that fit, copies included, in the order of their arrival, read `batch` at a time."""
-        behind = 0
-        while True:
-            found = await self._session.run(_walk, where, behind, batch)
-            for _, capture in found:
-                yield capture
-            if len(found) < batch:
-                return
-            behind = found[-1][0]
-
     async def sample(self, where: CaptureFilter, *, most: int) -> Sample:
         """Those that fit, or where these are more than `most`, so many that stand for them."""
         return await self._session.run(sample, where, most)
@@ -156,14 +144,6 @@ class CaptureRepository:
         Summaries that cite them are the summary repository's: `forget_citing`.
         """
         return await self._session.run(changes.forget, ids)
-
-    async def enrich_all(self, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
-        """Stores what the background found, ends those jobs and moves their captures on from the inbox.
-
-        The ids of the captures it was stored for: not those whose lease is no longer the job's, nor those
-        that are gone or changed.
-        """
-        return await self._session.run(enrichments.store_all, finished)
 
 
 def _update(rows: Rows, ids: Sequence[str], change: CaptureUpdate) -> list[CaptureOverview]:
@@ -255,13 +235,6 @@ def _page(
         position = [_INSTANT.process_bind_param(shown[-1].created_at, rows.connection.dialect), shown[-1].seq]
         next_cursor = rows.cursors.seal(position, owner=rows.owner, list_of="captures", asked=asked)
     return Page[CaptureOverview](items=overviews(rows, shown), next_cursor=next_cursor)
-
-
-def _walk(rows: Rows, where: CaptureFilter, behind: int, batch: int) -> list[tuple[int, Capture]]:
-    statement = rows.select(*WHOLE, of=captures).select_from(WITH_PROJECT).where(fitting(rows, where))
-    statement = statement.where(captures.c.seq > behind).order_by(captures.c.seq).limit(batch)
-    found = rows.run(statement).all()
-    return list(zip((row.seq for row in found), whole(rows.connection, found, rows=rows), strict=True))
 
 
 def _count(rows: Rows, where: CaptureFilter) -> int:

@@ -27,7 +27,7 @@ _ALONE_AFTER = 2
 class JobQueue:
     """Claims captures and gives them back.
 
-    A capture is finished by `CaptureRepository.enrich`. One claimed and never finished is due again when its
+    A capture is finished by `Store.enrich`. One claimed and never finished is due again when its
     lease ends.
     """
 

@@ -100,9 +100,10 @@ class Store:
         )
 
     async def enrich(self, owner: str, finished: Sequence[tuple[Job, Enrichment]]) -> list[str]:
-        """Stores what was found out, in a transaction of its own, as `CaptureRepository.enrich_all`.
+        """Stores what the background found, ends those jobs and moves their captures on from the inbox.
 
-        On SQLite it is one step in one thread, like `take_in`.
+        The ids of the captures it was stored for: not those whose lease is no longer the job's, nor those
+        that are gone or changed. On SQLite it is one step in one thread, like `take_in`.
 
         Raises:
             StorageError: Nothing was stored.
