@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from komorebi_mcp.domain.access import Principal, Scope
 from komorebi_mcp.errors import ConfigError
@@ -22,6 +24,8 @@ from support.issuers import (
     AuthorizationServer,
     authorization_server,
 )
+
+DEEP = b'{"keys":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 # Each test asks an issuer of its own.
 pytestmark = pytest.mark.slow
@@ -140,3 +144,46 @@ async def test_an_issuer_that_cannot_be_reached_lets_nobody_in(server: Authoriza
 def test_an_issuer_without_an_audience_is_refused() -> None:
     with pytest.raises(ConfigError, match="KOMOREBI_AUTH_AUDIENCE"):
         Issuer("https://id.example.org", audience="")
+
+
+@pytest.mark.parametrize("named", [None, "RS256"])
+async def test_a_key_that_names_no_algorithm_serves_all_of_its_kind(
+    server: AuthorizationServer, named: str | None
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = {**RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "one", "use": "sig"}
+    server.documents["/keys"] = {"keys": [{**public, "alg": named} if named else public]}
+    issuer = issuer_of(server)
+    accepted = [
+        algorithm
+        for algorithm in ("RS256", "RS512", "PS256", "PS512")
+        if await issuer.verify(server.token(key, algorithm=algorithm))
+    ]
+    assert accepted == ([named] if named else ["RS256", "RS512", "PS256", "PS512"])
+    assert await issuer.verify(server.token(OTHER_KEY)) is None
+
+
+@pytest.mark.parametrize("place", ["/.well-known/{name}/tenant", "/tenant/.well-known/{name}"])
+@pytest.mark.parametrize("name", ["oauth-authorization-server", "openid-configuration"])
+async def test_the_metadata_of_an_issuer_with_a_path_is_ahead_of_it_or_behind_it(
+    server: AuthorizationServer, place: str, name: str
+) -> None:
+    url = f"{server.url}/tenant"
+    server.documents[place.format(name=name)] = {"issuer": url, "jwks_uri": f"{server.url}/keys"}
+    assert await Issuer(url, audience=AUDIENCE).verify(server.token(iss=url)) is not None
+
+
+@pytest.mark.parametrize(
+    "document", [[], {}, {"keys": 1}, {"keys": [1]}, {"keys": [{"kty": "EC", "kid": [1]}]}, DEEP]
+)
+async def test_a_document_that_is_no_set_of_keys_lets_nobody_in(
+    server: AuthorizationServer, document: Any
+) -> None:
+    server.documents["/keys"] = document
+    assert await issuer_of(server).verify(server.token()) is None
+
+
+async def test_a_subject_that_is_too_long_to_keep_is_refused(server: AuthorizationServer) -> None:
+    issuer = issuer_of(server)
+    assert await issuer.verify(server.token(sub="x" * 255)) is not None
+    assert await issuer.verify(server.token(sub="x" * 256)) is None

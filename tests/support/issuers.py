@@ -63,7 +63,9 @@ def authorization_server() -> Iterator[AuthorizationServer]:
             document = told.documents.get(self.path)
             self.send_response(200 if document is not None else 404)
             self.end_headers()
-            self.wfile.write(json.dumps(document).encode())
+            # Bytes are sent as they are.
+            said = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.wfile.write(said)
 
         def log_message(self, *_: Any) -> None:
             pass

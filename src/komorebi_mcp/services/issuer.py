@@ -1,8 +1,9 @@
 """JWTs of an OAuth 2.1 authorization server: this server is a resource server to it (RFC 9068, RFC 8725)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import structlog
@@ -22,9 +23,13 @@ KEYS_STALE_SECONDS_MAX: Final = 3600.0
 """How long they are kept where the issuer cannot be reached."""
 REFETCH_PAUSE_S: Final = 10.0
 """A key id that is unknown has the keys fetched again, but not more often than this."""
+SUBJECT_CHARS_MAX: Final = 255
+"""How long a subject may be (OpenID Connect Core 1.0, section 2); PostgreSQL could not index a long one."""
 
 _FETCH_TIMEOUT_S = 5.0
 _DOCUMENT_BYTES_MAX = 1024 * 1024
+_UNREADABLE = (ValueError, TypeError, RecursionError)
+"""What comes of reading a document that is not what it should be."""
 _METADATA_PATHS = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 
 _log = structlog.get_logger(__name__)
@@ -78,6 +83,8 @@ class Issuer:
         subject = claims["sub"]
         if not isinstance(subject, str) or not subject.isprintable() or not subject.strip():
             return None
+        if len(subject) > SUBJECT_CHARS_MAX:
+            return None
         # An issuer's URL has no fragment (RFC 8414 section 2), so that no two pairs make the same owner.
         return Principal(f"{self.url}#{subject}", _scopes(claims))
 
@@ -108,13 +115,13 @@ class Issuer:
         try:
             async with httpx2.AsyncClient(timeout=_FETCH_TIMEOUT_S) as client:
                 url = self._jwks_url or await self._discover(client)
-                keys = jwt.PyJWKSet.from_dict(await _document(client, url)).keys
-        except (httpx2.HTTPError, httpx2.InvalidURL, jwt.PyJWTError, ValueError) as error:
+                keys = _keys_in(await _document(client, url))
+        except (*_UNREADABLE, httpx2.HTTPError, httpx2.InvalidURL, jwt.PyJWTError) as error:
             _log.warning("issuer.keys_not_fetched", issuer=self.url, error=f"{type(error).__name__}: {error}")
             if self._tried_at - self._fetched_at >= KEYS_STALE_SECONDS_MAX:
                 self._keys = {}
             return
-        self._keys = {key.key_id: key for key in keys if key.public_key_use in {None, "sig"}}
+        self._keys = keys
         self._fetched_at = anyio.current_time()
 
     async def _discover(self, client: Any) -> str:
@@ -123,14 +130,23 @@ class Issuer:
         Raises:
             ValueError: It says nothing, or is another issuer than it was asked for.
         """
-        for path in _METADATA_PATHS:
+        for address in _metadata_addresses(self.url):
             try:
-                metadata = await _document(client, self.url.rstrip("/") + path)
+                metadata = await _document(client, address)
             except ValueError:
                 continue
             if metadata.get("issuer") == self.url and isinstance(metadata.get("jwks_uri"), str):
                 return str(metadata["jwks_uri"])
         raise ValueError("the issuer's metadata names no jwks_uri; set KOMOREBI_AUTH_JWKS_URL")
+
+
+def _metadata_addresses(issuer: str) -> Iterator[str]:
+    """Where an issuer's metadata may be: ahead of its path (RFC 8414), or behind it (OpenID Connect)."""
+    parts = urlsplit(issuer.rstrip("/"))
+    for name in _METADATA_PATHS:
+        yield f"{parts.scheme}://{parts.netloc}{name}{parts.path}"
+    if parts.path:
+        yield from (f"{parts.geturl()}{name}" for name in _METADATA_PATHS)
 
 
 async def _document(client: Any, url: str) -> dict[str, Any]:
@@ -152,6 +168,25 @@ async def _document(client: Any, url: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{url} is no JSON object")  # noqa: TRY004 - a document of a wrong form, not a bug.
     return found
+
+
+def _keys_in(document: Mapping[str, Any]) -> dict[str | None, Any]:
+    """The keys for signatures, by their ids. One that names no algorithm serves every one of its kind.
+
+    Raises:
+        jwt.PyJWTError: None of them can be used.
+        TypeError: The document is no set of keys.
+    """
+    import jwt  # noqa: PLC0415 - A server without an issuer does without it.
+
+    keys = jwt.PyJWKSet.from_dict(dict(document)).keys
+    bound = {each.get("kid") for each in document["keys"] if isinstance(each, dict) and each.get("alg")}
+    # By itself PyJWT would take an RSA key for RS256 alone.
+    return {
+        key.key_id: key if key.key_id in bound else key.key
+        for key in keys
+        if key.public_key_use in {None, "sig"}
+    }
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[Scope]:
