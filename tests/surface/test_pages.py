@@ -24,3 +24,10 @@ def test_the_pages_hold_everything_once_in_order(items: list[int], items_max: in
 def test_a_made_up_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidInput, match="without a cursor"):
         page_of([1, 2, 3], cursor, items_max=2)
+
+
+def test_a_cursor_that_another_list_gave_is_refused() -> None:
+    _, cursor = page_of([1, 2, 3], None, items_max=2)
+    for items_max in (3, 50):
+        with pytest.raises(InvalidInput, match="without a cursor"):
+            page_of(list(range(9)), cursor, items_max=items_max)

@@ -21,7 +21,7 @@ def page_of(
         InvalidInput: The cursor is not one that this list gave.
     """
     start = 0 if cursor is None else _position(cursor)
-    if cursor is not None and not 0 < start < len(items):
+    if cursor is not None and (not 0 < start < len(items) or start % items_max):
         raise bad_cursor()
     end = start + items_max
     return list(items[start:end]), _cursor(end) if end < len(items) else None
