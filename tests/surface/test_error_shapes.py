@@ -30,6 +30,8 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
         {"ref": {"type": "ref/prompt", "name": "resum"}, "argument": {"name": "project", "value": ""}},
     ),
     ("completion/complete", {"ref": {"type": SECRET}}),
+    ("completion/complete", {"ref": {"type": "ref/prompt"}, "argument": {"name": "project", "value": ""}}),
+    ("tools/call", {"name": "timeline", "_meta": {"progressToken": 1.5}}),
     ("no/such/method", {"content": SECRET}),
 ]
 
@@ -68,6 +70,8 @@ async def test_every_kind_of_error_has_its_code_and_its_sentence(tmp_path: Path,
             "-32602 resume has no argument 'colour'. It takes project and since.",
             "-32602 No prompt is named 'resum'. Did you mean resume? prompts/list names them all.",
             "-32602 completion/complete needs 'argument' in its params.",
+            "-32602 'ref' in the params of completion/complete is not what the protocol asks for.",
+            "-32602 '_meta.progressToken' in the params of tools/call is not what the protocol asks for.",
             "-32601 Method not found",
         ]
     )

@@ -77,7 +77,9 @@ async def test_a_task_that_ends_in_a_tool_error_has_failed_for_handshake_clients
         task = await begin(client, "summarize", project="nowhere")
         result = await ask(client, "tasks/result", taskId=task["taskId"])
         assert result["isError"] is True
-        assert (await ask(client, "tasks/get", taskId=task["taskId"]))["status"] == "failed"
+        ended = await ask(client, "tasks/get", taskId=task["taskId"])
+        # Whoever only polls is told why (basic/utilities/tasks, "Task Execution Errors").
+        assert (ended["status"], ended["statusMessage"]) == ("failed", result["content"][0]["text"])
 
 
 @pytest.mark.slow

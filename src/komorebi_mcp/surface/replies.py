@@ -4,6 +4,7 @@ What a caller of a tool can mend is a tool error, so that a model reads it and t
 program got wrong is a JSON-RPC error.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,7 +36,7 @@ async def boundary(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> 
     except MCPError:
         raise
     except ValidationError as error:
-        raise MCPError(code=INVALID_PARAMS, message=_malformed(ctx.method, error)) from None
+        raise MCPError(code=INVALID_PARAMS, message=_malformed(ctx.method, ctx.params, error)) from None
     except KomorebiError as error:
         raise protocol_error(error) from error
     except Exception as error:
@@ -43,15 +44,31 @@ async def boundary(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> 
         raise MCPError(code=INTERNAL_ERROR, message=_INTERNAL) from error
 
 
-def _malformed(method: str, error: ValidationError) -> str:
+def _malformed(method: str, params: Mapping[str, Any] | None, error: ValidationError) -> str:
     """What of a request is not as the protocol has it, where the SDK would only say that something is."""
     detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = ".".join(str(part) for part in detail["loc"] if part != "params")
+    known, unknown = _place(params, [part for part in detail["loc"] if part != "params"])
+    is_missing = detail["type"] == "missing" and len(unknown) == 1
+    path = ".".join(str(part) for part in (*known, *(unknown if is_missing else ())))
     if not path:
         return f"The params of {method} are not what the protocol asks for."
-    if detail["type"] == "missing":
+    if is_missing:
         return f"{method} needs {_shown(path)} in its params."
     return f"{_shown(path)} in the params of {method} is not what the protocol asks for."
+
+
+def _place(params: Any, parts: list[str | int]) -> tuple[list[str | int], list[str | int]]:
+    """Which parts of a path lead into the params, and what comes behind them.
+
+    Behind are names of the SDK's classes, where a value may have one of several forms, and what is missing.
+    """
+    value = params
+    for count, part in enumerate(parts):
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return parts[:count], parts[count:]
+    return parts, []
 
 
 def tool_error(error: KomorebiError) -> CallToolResult:

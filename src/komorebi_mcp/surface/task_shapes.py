@@ -4,6 +4,7 @@ Up to 2025-11-25 they are part of the protocol (basic/utilities/tasks); from 202
 extension io.modelcontextprotocol/tasks (SEP-2663), which names some fields anew and puts the result inside.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
 
+_MESSAGE_CHARS = 500
 _POLL_MS_MIN = 250
 _POLL_MS_MAX = 5_000
 
@@ -76,6 +78,14 @@ def must_declare() -> MCPError:
 def failed(error: MCPError) -> Outcome:
     told = error.error.model_dump(mode="json", exclude_none=True)
     return Outcome(status=TaskStatus.FAILED, message=error.error.message, error=told)
+
+
+def tool_error_in(result: Mapping[str, Any]) -> str | None:
+    """What a tool said went wrong, to be told beside the task's status; None where nothing did."""
+    if result.get("isError") is not True:
+        return None
+    texts = [block.get("text") for block in result.get("content") or () if isinstance(block, Mapping)]
+    return next((text[:_MESSAGE_CHARS] for text in texts if isinstance(text, str) and text), None)
 
 
 def error_of(outcome: Outcome) -> MCPError:

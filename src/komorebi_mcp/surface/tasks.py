@@ -31,6 +31,7 @@ from komorebi_mcp.surface.task_shapes import (
     handshake_task,
     modern_task,
     must_declare,
+    tool_error_in,
 )
 
 HANDSHAKE_VERSION: Final = "2025-11-25"
@@ -206,7 +207,7 @@ def _work(
             return failed(MCPError(code=INVALID_PARAMS, message="The answers have not the form asked for."))
         told = result if isinstance(result, dict) else _dumped(result)
         if told.get("resultType") != "input_required":
-            return Outcome(status=TaskStatus.COMPLETED, result=told)
+            return Outcome(status=TaskStatus.COMPLETED, result=told, message=tool_error_in(told))
         rounds += 1
         if rounds > _ROUNDS_MAX:
             return failed(MCPError(code=INTERNAL_ERROR, message="The call asked for input again and again."))
