@@ -127,6 +127,13 @@ class Settings(BaseSettings):
             "https://notes.example.org behind a proxy. Its host is accepted in requests."
         ),
     )
+    web_origins: str = Field(
+        default="",
+        description=(
+            "Origins of web pages that may call the HTTP server from a browser, such as "
+            "https://chat.example.org, with spaces between them."
+        ),
+    )
 
     limit_requests: int = Field(
         default=100, ge=0, description="Requests that one owner of a token may have under way; 0 is no limit."
@@ -160,12 +167,12 @@ class Settings(BaseSettings):
         """The URL as clients name it in their requests: its host in lower case and without the usual port."""
         if not value:
             return value
-        parts = urlsplit(value)
-        if parts.scheme not in _USUAL_PORTS or not parts.hostname:
-            raise ValueError("it must begin with https:// or http:// and name a host")
-        port = "" if parts.port in {None, _USUAL_PORTS[parts.scheme]} else f":{parts.port}"
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+        return f"{_origin(value)}{urlsplit(value).path.rstrip('/')}"
+
+    @field_validator("web_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        return " ".join(map(_origin, value.split()))
 
     @field_validator("auth_issuer", "auth_jwks_url", mode="after")
     @classmethod
@@ -192,6 +199,11 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path) -> Path:
         return value.expanduser()
 
+    @property
+    def web_pages(self) -> tuple[str, ...]:
+        """The origins of `web_origins`."""
+        return tuple(self.web_origins.split())
+
     def model_post_init(self, _context: object) -> None:
         """Fills in what depends on the home."""
         if not self.database_url:
@@ -205,6 +217,20 @@ class Settings(BaseSettings):
                 "KOMOREBI_SUMMARIZER=openai needs KOMOREBI_OPENAI_BASE_URL and KOMOREBI_MODEL. "
                 "Set both, or leave the summarizer out."
             )
+
+
+def _origin(url: str) -> str:
+    """The origin of a URL, as browsers and other clients write it.
+
+    Raises:
+        ValueError: It has none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _USUAL_PORTS or not parts.hostname:
+        raise ValueError("it must begin with https:// or http:// and name a host")
+    port = "" if parts.port in {None, _USUAL_PORTS[parts.scheme]} else f":{parts.port}"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
 
 
 def load_settings() -> Settings:

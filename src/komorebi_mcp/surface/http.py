@@ -8,12 +8,10 @@ from functools import partial
 from logging import INFO
 from socket import AF_INET6
 from typing import Final
-from urllib.parse import urlsplit
 
 import anyio
 import structlog
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
-from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp_types.methods import CLIENT_REQUESTS
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -33,6 +31,7 @@ from komorebi_mcp.surface.metrics import metrics
 from komorebi_mcp.surface.principal import whoever_is_in
 from komorebi_mcp.surface.scopes import METHODS, UPSTREAM, Scopes
 from komorebi_mcp.surface.sdk import install_streams
+from komorebi_mcp.surface.senders import TrustedSender, for_web_pages, trusted_senders
 from komorebi_mcp.surface.server import KomorebiServer
 from komorebi_mcp.surface.streams import OpenStreams
 
@@ -53,8 +52,6 @@ _STOPPING: Final = JSONResponse(
 )
 
 _METHODS: Final = METHODS.keys() | {method for method, _ in CLIENT_REQUESTS}
-
-_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 
 _log = structlog.get_logger(__name__)
 
@@ -96,8 +93,8 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     """The endpoint, the routes beside it, and everything that stands in front of them."""
     install_streams()
     place = place_of(app.settings)
-    security = _trusted(host, app.settings)
-    sessions = ResumableSessions(server, security_settings=security, max_request_body_size=BODY_BYTES_MAX)
+    senders = trusted_senders(host, app.settings.public_url, place.url, pages=app.settings.web_pages)
+    sessions = ResumableSessions(server, security_settings=senders, max_request_body_size=BODY_BYTES_MAX)
     endpoint = Route(PATH, endpoint=StreamableHTTPASGIApp(sessions))
     inner = Starlette(routes=[endpoint, *_routes(app, place)], lifespan=lambda _: sessions.run())
     inner.router.redirect_slashes = False
@@ -114,8 +111,8 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
         public=PUBLIC | place.metadata_paths,
         useful=useful,
     )
-    trusted = _TrustedSender(_slash_or_not(authentication), security=security)
-    return Front(AccessLog(trusted), authentication, streams, sessions)
+    answered = for_web_pages(_slash_or_not(authentication), app.settings.web_pages)
+    return Front(AccessLog(TrustedSender(answered, senders)), authentication, streams, sessions)
 
 
 async def serve_http(
@@ -200,34 +197,6 @@ def _slash_or_not(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return called
-
-
-def _trusted(host: str, settings: Settings) -> TransportSecuritySettings:
-    """Names by which this server may be called, and web pages that may call it."""
-    names = {*_NAMES, f"[{host}]" if ":" in host and not host.startswith("[") else host}
-    hosts = [form for name in names for form in (name, f"{name}:*")]
-    origins = [form for name in names for form in (f"http://{name}", f"http://{name}:*")]
-    for url in (settings.public_url, place_of(settings).url):
-        if url:
-            parts = urlsplit(url)
-            hosts += [parts.netloc, *([f"{parts.netloc}:*"] if parts.port is None else [])]
-            origins.append(f"{parts.scheme}://{parts.netloc}")
-    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
-
-
-class _TrustedSender:
-    """Lets requests pass whose Host and Origin are this server's, on every route.
-
-    A web page elsewhere could otherwise have the visitor's browser call this server (DNS rebinding).
-    """
-
-    def __init__(self, app: ASGIApp, *, security: TransportSecuritySettings) -> None:
-        self._app = app
-        self._check = TransportSecurityMiddleware(security)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = await self._check.validate_request(Request(scope)) if scope["type"] == "http" else None
-        await (refused or self._app)(scope, receive, send)
 
 
 class AccessLog:
