@@ -206,6 +206,28 @@ def test_of_a_decision_what_was_decided_is_told_before_what_was_said_about_it() 
     assert "Nobody objected." not in told(draft)
 
 
+def test_replies_in_a_chat_tell_no_more_for_the_stamps_before_them() -> None:
+    chat = [
+        *(
+            "Mei: hey!",
+            "Olu: we take the night ferry to Naxos at 22:30 from Piraeus",
+            "Mei: agreed",
+            "Olu: gn",
+        ),
+        *(
+            "Mei: haha",
+            "Olu: the flat by the harbour costs 65 euros a night for six nights",
+            "Mei: ok",
+            "Olu: bye",
+        ),
+    ]
+    stamped = [passage(f"[20/11/2026, 18:{at:02}] {said}", at) for at, said in enumerate(chat, 10)]
+    told = [each.text for each in summarize(stamped, max_tokens=46).sentences]
+    assert told == [stamped[1].text, stamped[5].text]
+    asked = summarize(stamped, query="what was said on 20/11/2026 at 18:12", max_tokens=60)
+    assert any("agreed" in each.text for each in asked.sentences)
+
+
 def test_what_people_say_of_an_outage_is_told_before_the_lines_of_its_log() -> None:
     lines = [f"2026-11-21T03:0{n}:00Z api-3 INFO request handled path=/v1/orders ms={n}" for n in range(8)]
     lines[4] = "2026-11-21T03:04:02Z api-3 ERROR db pool exhausted (size=20 waiting=57)"

@@ -40,6 +40,7 @@ from komorebi_mcp.text.notable import Sort, notable, only_replies
         ("error[E0382]: borrow of moved value", [(Sort.ERROR, "error[E0382]: borrow of moved value")]),
         ("npm ERR! code ERESOLVE", [(Sort.ERROR, "npm ERR! code ERESOLVE")]),
         ("The sky is blue.", []),
+        ("[20/11/2026, 19:49] Mei: adapter?", []),
         ("", []),
     ],
 )
@@ -53,5 +54,8 @@ def test_what_is_found_stands_in_the_text(text: str) -> None:
 
 
 def test_what_only_replies_says_nothing_of_its_own() -> None:
-    assert all(map(only_replies, ["ok", "Yes, great!"]))
-    assert not any(map(only_replies, ["Ship it", "no", "好", "ok, Porto then"]))
+    stamped = ["[20/11/2026, 18:23] Mei: ok", "20.11.26, 18:23 - Mei: <Media omitted>"]
+    assert all(map(only_replies, ["ok", "Yes, great!", "❤️❤️", *stamped]))
+    assert not any(
+        map(only_replies, ["Ship it", "no", "好", "ok, Porto then", "[20/11/2026, 18:23] Mei: ok, Porto"])
+    )

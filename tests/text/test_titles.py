@@ -27,6 +27,8 @@ def test_a_title_is_never_empty_and_fits(content: str) -> None:
         ("> quoted words", "quoted words"),
         ("2026-05-08T12:00:01.123Z INFO Server started", "Server started"),
         ("[12:00:01] [ERROR] it broke", "it broke"),
+        ("[20/11/2026, 18:23] Mei: ok", "Mei: ok"),
+        ("20.11.26, 18:23 - Mei: ok", "Mei: ok"),
         ("9:12 am on 3 June, 2031 - Katharina: Good morning!", "Katharina: Good morning!"),
         ("```python\nimport os\n```", "import os"),
         ("---\ntitle: 'Front matter'\ntags: x\n---\nbody", "Front matter"),

@@ -11,6 +11,7 @@ from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, log_lines, shape
 from komorebi_mcp.summarizers.words import content_of, words_of
+from komorebi_mcp.text.cues import stamp_end
 from komorebi_mcp.text.entities import DECIDES
 from komorebi_mcp.text.markup import fences, without_frames, without_markup
 from komorebi_mcp.text.sentences import split_sentences
@@ -93,9 +94,10 @@ class Candidate:
         return last in ",(" or (last.isalpha() and not LINKING_WORDS.isdisjoint(self.reading.words[-1:]))
 
 
-def gather(passages: Sequence[Passage], *, by_shape: bool = False) -> list[Candidate]:
+def gather(passages: Sequence[Passage], *, asked: bool = False, by_shape: bool = False) -> list[Candidate]:
     """All sentences in order, each text once, with every capture that holds it.
 
+    Where something is `asked`, what a sentence begins with to say when it was written counts as its words.
     `by_shape`, a line of a log is read without its numbers: that is faster, and no query asks for them.
     """
     found: dict[str, Candidate] = {}
@@ -103,7 +105,7 @@ def gather(passages: Sequence[Passage], *, by_shape: bool = False) -> list[Candi
         for text, read_as, kind in _sentences(passage):
             known = found.get(text)
             if known is None:
-                read = read_as if by_shape else text
+                read = text if asked or (passage.kind is Kind.LOG and not by_shape) else read_as
                 found[text] = _candidate(text, place, len(found), kind, [passage.capture_id], read=read)
             else:
                 if known.sources[-1] != passage.capture_id and passage.capture_id not in known.sources[:1]:
@@ -126,7 +128,7 @@ def regather(nodes: Sequence[NodeContent], kept: Sequence[Iterable[int]] | None 
             known = found.get(sentence.text)
             if known is None:
                 text = sentence.text
-                read = shape(text) if kind is Kind.LOG else text
+                read = shape(text) if kind is Kind.LOG else text[stamp_end(text) :]
                 found[text] = _candidate(text, place, len(found), kind, list(sentence.sources), read=read)
             else:
                 known.sources += [each for each in sentence.sources if each not in known.sources]
@@ -155,7 +157,10 @@ def _sentences(passage: Passage) -> list[tuple[str, str, Kind]]:
         ]
     if kind is Kind.CODE:
         return [(line, line, kind) for line in code_lines(text)]
-    return [(sentence, sentence, of_kind) for sentence, of_kind in _prose(text, kind, passage.language)]
+    # When it was written is no part of what it says, and the same in many.
+    return [
+        (told, told[stamp_end(told) :], of_kind) for told, of_kind in _prose(text, kind, passage.language)
+    ]
 
 
 def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]]:

@@ -59,10 +59,10 @@ def summarize(
     sentences, a focus nothing speaks of an overview. Where not even one sentence fits, the
     beginning of the best one is told.
     """
-    candidates = gather(passages)
+    asked = _asked(query) + _asked(focus)
+    candidates = gather(passages, asked=bool(asked))
     telling = [one for one in candidates if one.telling] or candidates
     budget = Budget(max_tokens)
-    asked = _asked(query) + _asked(focus)
     if asked:
         names = _capitalized(f"{query or ''}\n{focus or ''}")
         answered = _answered(candidates, passages, asked, names, budget)

@@ -10,8 +10,12 @@ _READ_CHARS = 4_000
 _ASKS = re.compile(r"[?\uff1f\u061f]['\"\u201d\u2019)\]]*\s*(?:\[[^\[\]]*\]\s*)?\Z")
 _CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,9})?\s*(?:[ap]\.?m\.?)?"
 _STAMP = re.compile(
-    rf"[\[(\s]*(?:{_CLOCK})?[\s,]*(?:on )?(?:{DATE.pattern})?[\s,]*(?:{_CLOCK})?", re.IGNORECASE
+    rf"[\[(\s]*(?:{_CLOCK})?[\s,]*(?:on )?(?:{DATE.pattern}|\d{{1,2}}[./]\d{{1,2}}[./]\d\d(?=,? \d))?[\s,]*"
+    rf"(?:{_CLOCK})?",
+    re.IGNORECASE,
 )
+_SPEAKER = re.compile(r"[\s\])\-\u2013]*(?:[^\W\d_][\w .'\-]{0,40}:\s)?")
+"""Behind a stamp: "] Mei: "."""
 
 _MONTH = (
     r"january|february|april|june|july|august|september|october|november|december|"
@@ -51,6 +55,12 @@ def stamp_end(content: str) -> int:
     """Where the stamp ends that says when the text was written; 0 where it begins with none."""
     stamp = _STAMP.match(content)
     return stamp.end() if stamp else 0
+
+
+def said(content: str) -> str:
+    """The text without a stamp at its start and without who the stamp says has written it."""
+    end = stamp_end(content)
+    return content[_SPEAKER.match(content, end).end() :] if end else content  # type: ignore[union-attr]
 
 
 def asks_when(query: str) -> bool:

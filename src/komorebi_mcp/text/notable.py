@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import zip_longest
 
-from komorebi_mcp.text.cues import asks
+from komorebi_mcp.text.cues import asks, said
 from komorebi_mcp.text.entities import DECIDES, find_errors
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
@@ -31,6 +31,7 @@ _OPEN = re.compile(
 _ASKED_TERMS_MIN = 2
 _ASKED_WORDS_MIN = 4
 """A question of fewer words and terms cannot be understood by who was not there: "Any objections?" """
+_SAYS = re.compile(r"[^\W_](?![^<\n]{0,40}>\s*\Z)")
 _REPLIES = frozenset(map(stem, TALK_WORDS))
 _LIGHT_TERMS = _REPLIES | frozenset(
     map(stem, STOP_WORDS | ASKING_WORDS | {"anybody", "everybody", "everyone", "nobody", "somebody"})
@@ -72,10 +73,12 @@ def _is_answered(text: str, start: int, behind: int) -> bool:
 
 
 def _says_what(question: str) -> bool:
+    question = said(question)
     asked = sum(term not in _LIGHT_TERMS for term in ordered_terms(question))
     return asked >= _ASKED_TERMS_MIN or (asked > 0 and len(question.split()) >= _ASKED_WORDS_MIN)
 
 
 def only_replies(text: str) -> bool:
-    """Whether it says nothing of its own: "ok", "Yes, great!"."""
-    return _REPLIES.issuperset(terms(text))
+    """Whether it says nothing of its own: "ok", "Yes, great!", a smile, or "<Media omitted>"."""
+    text = said(text)
+    return _REPLIES.issuperset(terms(text)) or _SAYS.search(text) is None

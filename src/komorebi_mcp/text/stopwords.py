@@ -42,7 +42,7 @@ TALK_WORDS = frozenset(
     set show side simple since small sorry sort stuff sure take takes talking thank thanks thing things think
     thinking third thought three time times tried true try trying two uh uhm um use used uses using usually
     wanna want wanted wants way ways week weeks well went whatever whole wish work works wow yeah year years
-    yep yes yup
+    yep yes yup thx ty np lol omg haha gn imo btw bye
     """.split()  # noqa: SIM905 - as above
 )
 """Words so common in talk that they tell no text from another, though a person may well search for some."""
