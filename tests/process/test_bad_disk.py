@@ -1,6 +1,8 @@
 """A disk that is full, a file that may not be written, a damaged database: told, and nothing spoilt."""
 
+import json
 import os
+import re
 import resource
 import shutil
 import sqlite3
@@ -121,6 +123,32 @@ def test_what_a_full_disk_stops_is_told_in_lines_and_not_in_tracebacks(tmp_path:
         status, error = komorebi("install", "--client", "cursor", "--file", str(home / "mcp.json"))
         assert (status, error.count("\n")) == (1, 1), error
         assert "cannot be written: Read-only file system" in error
+
+
+def test_an_import_that_fills_the_disk_tells_how_far_it_came_and_doctor_why(tmp_path: Path) -> None:
+    many = tmp_path / "many.jsonl"
+    many.write_text("".join(f'{{"content": "{number} {"word " * 20}"}}\n' for number in range(20_000)))
+    with small_disk(tmp_path / "disk") as home:
+        failed, looked_at = (
+            subprocess.run(
+                [*COMMAND, *arguments],
+                env=environment(home),
+                capture_output=True,
+                text=True,
+                timeout=START_S,
+                check=False,
+            )
+            for arguments in (("import", str(many)), ("doctor", "--json"))
+        )
+    stored, full = failed.stderr.splitlines()
+    assert re.fullmatch(
+        r"komorebi-mcp: [1-9],000 rows stored before it failed. Run it again to go on.", stored
+    )
+    assert full == "komorebi-mcp: The disk is full. Free some space and try again."
+    problem = (
+        "The disk of the database has 0 MB left. Free some space: once it is full, nothing can be captured."
+    )
+    assert (looked_at.returncode, json.loads(looked_at.stdout)["problems"]) == (1, [problem])
 
 
 def without_rights(*arguments: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
+from shutil import disk_usage
 from typing import Any
 
 import anyio
@@ -25,6 +26,7 @@ from komorebi_mcp.upstream.config import load_upstreams
 from komorebi_mcp.upstream.status import UpstreamState, UpstreamStatus
 
 _UPSTREAMS_WAIT_S = 5.0
+_ROOM_BYTES_MIN = 50_000_000
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@/]*@")
 
 
@@ -103,6 +105,7 @@ async def _diagnose(settings: Settings) -> Diagnosis:
             semantic = await _semantic(app)
             upstreams = await _upstreams(app)
             await app.store.check(writing=True)
+            problems += _room(app)
     except* KomorebiError as group:
         problems += [str(error) for error in _leaves(group)]
     if semantic is not None and semantic.failure:
@@ -151,6 +154,17 @@ async def _upstreams(app: App) -> tuple[UpstreamStatus, ...]:
 
 def _undecided(status: UpstreamStatus) -> bool:
     return status.state in (UpstreamState.CONFIGURED, UpstreamState.CONNECTING)
+
+
+def _room(app: App) -> Iterator[str]:
+    """What to say where the disk of a database file is all but full."""
+    if app.store.leader_lock is not None:
+        left = disk_usage(app.store.leader_lock.parent).free
+        if left < _ROOM_BYTES_MIN:
+            yield (
+                f"The disk of the database has {left // 1_000_000:,} MB left. Free some space: "
+                "once it is full, nothing can be captured."
+            )
 
 
 def _problems(

@@ -14,6 +14,7 @@ from komorebi_mcp.cli.reading import opened, size_of
 from komorebi_mcp.cli.session import FAILED, run
 from komorebi_mcp.cli.show import as_json, console, counted, line
 from komorebi_mcp.domain.model import Model
+from komorebi_mcp.errors import KomorebiError
 from komorebi_mcp.services.importing import Imported, Refusal
 from komorebi_mcp.surface.principal import LOCAL_OWNER
 
@@ -68,6 +69,14 @@ def import_file(
             err=True,
         )
         raise typer.Exit(INTERRUPTED) from None
+    except (KomorebiError, BaseExceptionGroup):
+        if imported.created:
+            typer.echo(
+                f"komorebi-mcp: {counted(imported.created, 'row')} stored before it failed. "
+                "Run it again to go on.",
+                err=True,
+            )
+        raise
     _tell(imported, as_json_wanted=json)
     if imported.refused:
         raise typer.Exit(FAILED)
