@@ -20,7 +20,6 @@ BROUGHT_ALONG = {
     "huggingface_hub": "model2vec",
     "mcp_types": "mcp",
     "pydantic_core": "pydantic",
-    "yarl": "aiohttp",
 }
 """Packages in whose terms a declared one speaks, so that it alone says which version fits."""
 

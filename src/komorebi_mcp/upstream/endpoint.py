@@ -1,72 +1,145 @@
-"""One URL of an upstream over pooled connections, and why it could not be reached in a sentence."""
+"""One URL of an upstream, over connections that are kept for the next request."""
 
 import asyncio
-import os
-import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies, proxy_bypass
+from importlib.metadata import version
+from typing import Final
+from weakref import WeakSet
 
 import anyio.to_thread
 import httpx2
 
 from komorebi_mcp.errors import UpstreamUnavailable
-from komorebi_mcp.upstream.wire import Ended, NotSent
+from komorebi_mcp.upstream.connection import Connection, Response
+from komorebi_mcp.upstream.dialing import Dialler, basic, proxy_headers
 
-if TYPE_CHECKING:
-    import aiohttp
-    from yarl import URL
-
-CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 4.0
 """How long an idle connection is used again: many servers close theirs after 5 seconds, and a request that
 meets the closing is lost."""
 REDIRECTS_MAX = 5
 
-_TURNS = 3
-"""Of the event loop, before an idle connection is used: it hears in them of a server that has just gone, on
-whose connection a request would be lost."""
+_OURS: Final = {"user-agent": f"komorebi-mcp/{version('komorebi-mcp')}", "accept-encoding": "gzip"}
+_BREAKING = re.compile(r"[\r\n\0]")
 _KEEPING_THE_METHOD = frozenset({307, 308})
 _REDIRECTS = frozenset({301, 302, 303}) | _KEEPING_THE_METHOD
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request goes, and how that is written."""
+
+    url: httpx2.URL
+    scheme: str
+    target: str
+    headers: Mapping[str, str]
+
+
 class Endpoint:
-    """The URL, and the HTTP client for it; made by `open_endpoint`."""
+    """The URL; made by `open_endpoint`."""
 
-    def __init__(self, client: "aiohttp.ClientSession", url: str, proxy: str | None) -> None:
-        self._client = client
-        self._url = url
-        self._proxy = proxy
+    def __init__(self, url: httpx2.URL, headers: Mapping[str, str], silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._dialler = Dialler()
+        self._place = self._place_of(url)
+        self._headers = {**_OURS, **{name.lower(): value for name, value in headers.items()}}
+        if url.username and "authorization" not in self._headers:
+            self._headers["authorization"] = basic(url)
+        self._own_cookies = self._headers.get("cookie")
+        self._cookies = httpx2.Cookies()
+        self._connections: WeakSet[Connection] = WeakSet()
+        self._idle: dict[str, list[Connection]] = {"http": [], "https": []}
+        """By scheme, since one redirects to the other at times; in each, the one used last stands last."""
+        self._sweep: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def request(
-        self, verb: str, *, headers: Mapping[str, str], body: bytes | None = None
-    ) -> AsyncIterator["aiohttp.ClientResponse"]:
-        """The response, of which the head has been read.
+    async def request(self, verb: str, *, headers: Mapping[str, str], body: bytes = b"") -> Response:
+        """The response, of which the head has been read; to be left by whoever asked.
 
         Redirects are followed where the request stays what it is and with whom it is, since all that is in it
-        was meant for this server. Another one is the response.
+        was meant for this server. Another one is the response. `headers` are named in lower case.
 
         Raises:
             NotSent: Nobody listens there.
-            Ended: The connection broke, here or while the block reads from it.
+            Ended: The connection broke.
         """
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        with _in_our_words():
-            url: str | URL = self._url
-            for _ in range(REDIRECTS_MAX):
-                async with self._client.request(
-                    verb, url, data=body, headers=headers, proxy=self._proxy, allow_redirects=False
-                ) as response:
-                    target = _target(response, verb)
-                    if target is None:
-                        yield response
-                        return
-                    url = target
+        place = self._place
+        for _ in range(REDIRECTS_MAX):
+            connection = self._take(place.scheme) or await self._connect(place)
+            response = await connection.request(self._head(verb, place, headers, len(body)) + body)
+            if response.cookies:
+                self._note_cookies(place.url, response.cookies)
+            if response.status not in _REDIRECTS or (target := _target(response, place.url, verb)) is None:
+                return response
+            response.leave()
+            place = self._place_of(target)
         raise UpstreamUnavailable(f"It redirects more than {REDIRECTS_MAX} times.")
+
+    def close(self) -> None:
+        """Ends all connections, and what is under way on them."""
+        for connection in self._connections:
+            connection.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    async def _connect(self, place: _Place) -> Connection:
+        keep = partial(self._keep, self._idle[place.scheme])
+        make = partial(Connection, silence_s=self._silence_s, on_free=keep)
+        connection = await self._dialler.connect(place.url, make)
+        self._connections.add(connection)
+        return connection
+
+    def _take(self, scheme: str) -> Connection | None:
+        """The connection that was used last, if any can still be used."""
+        idle = self._idle[scheme]
+        while idle:
+            connection = idle.pop()
+            if connection.idle_s < KEEP_ALIVE_S and connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, idle: list[Connection], connection: Connection) -> None:
+        idle.append(connection)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._end_idle)
+
+    def _end_idle(self) -> None:
+        """Ends connections that would not be used again."""
+        self._sweep = None
+        for idle in self._idle.values():
+            while idle and idle[0].idle_s >= KEEP_ALIVE_S:
+                idle.pop(0).close()
+        if any(self._idle.values()):
+            self._sweep = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._end_idle)
+
+    def _place_of(self, url: httpx2.URL) -> _Place:
+        host, target = url.netloc.decode(), url.raw_path.decode()
+        headers = {"host": host}
+        proxy = self._dialler.proxy_for(url) if url.scheme == "http" else None
+        if proxy is not None:
+            target = f"http://{host}{target}"
+            headers |= proxy_headers(proxy)
+        return _Place(url, url.scheme, target, headers)
+
+    def _head(self, verb: str, place: _Place, headers: Mapping[str, str], body_bytes: int) -> bytes:
+        lines = [f"{verb} {place.target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in {**place.headers, **self._headers, **headers}.items()]
+        if verb == "POST":
+            lines.append(f"content-length: {body_bytes}")
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+
+    def _note_cookies(self, url: httpx2.URL, cookies: list[str]) -> None:
+        """Keeps them, since load balancers find a session's server by them."""
+        asked = httpx2.Request("GET", url)
+        told = [("set-cookie", cookie) for cookie in cookies]
+        self._cookies.extract_cookies(httpx2.Response(200, headers=told, request=asked))
+        self._cookies.set_cookie_header(asked)
+        self._headers.pop("cookie", None)
+        if sent := [cookie for cookie in (self._own_cookies, asked.headers.get("cookie")) if cookie]:
+            self._headers["cookie"] = "; ".join(sent)
 
 
 @asynccontextmanager
@@ -76,32 +149,49 @@ async def open_endpoint(
     """The endpoint at this URL, whose requests all carry these headers.
 
     `read_timeout_s` is how long the server may be silent within a response.
+
+    Raises:
+        UpstreamUnavailable: The URL or a header is none.
     """
-    # Importing and reading certificates take a while, in which the event loop would serve nobody.
-    client_of, proxy = await anyio.to_thread.run_sync(partial(_prepare, url))
-    async with client_of(headers, read_timeout_s) as client:
-        yield Endpoint(client, url, proxy)
+    for name, value in headers.items():
+        if _BREAKING.search(name + value):
+            raise UpstreamUnavailable(
+                f"Its header {name[:40]!a} has a line break in it. Remove it, most likely behind the secret."
+            )
+    try:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise _no_url() from error
+    if not address.host:
+        raise _no_url()
+    # Reading certificates takes a while, in which the event loop would serve nobody.
+    endpoint = await anyio.to_thread.run_sync(partial(Endpoint, address, headers, read_timeout_s))
+    try:
+        yield endpoint
+    finally:
+        endpoint.close()
 
 
-async def chunks_of(response: "aiohttp.ClientResponse") -> AsyncIterator[bytes]:
-    """The body as it comes in; raises as `Endpoint.request` does."""
-    with _in_our_words():
-        async for chunk in response.content.iter_any():
-            yield chunk
+async def chunks_of(response: Response) -> AsyncIterator[bytes]:
+    """The body as it comes in; raises as `Response.read` does."""
+    while chunk := await response.read():
+        yield chunk
 
 
-async def whole_of(response: "aiohttp.ClientResponse", *, bytes_max: int) -> bytes:
-    """The whole body; raises as `Endpoint.request` does.
+async def whole_of(response: Response, *, bytes_max: int) -> bytes:
+    """The whole body; raises as `Response.read` does.
 
     Raises:
         UpstreamUnavailable: It has more than `bytes_max` bytes.
     """
-    body = bytearray()
-    async for chunk in chunks_of(response):
-        body += chunk
-        if len(body) > bytes_max:
-            raise UpstreamUnavailable(f"It sent a message of more than {bytes_max} bytes.")
-    return bytes(body)
+    pieces = [await response.read()]
+    size = len(pieces[0])
+    while size <= bytes_max and (piece := await response.read()):
+        pieces.append(piece)
+        size += len(piece)
+    if size > bytes_max:
+        raise UpstreamUnavailable(f"It sent a message of more than {bytes_max} bytes.")
+    return b"".join(pieces)
 
 
 def advice_on(status: int) -> str:
@@ -115,83 +205,21 @@ def advice_on(status: int) -> str:
             return "Look into its own log."
 
 
-def _prepare(url: str) -> tuple[Any, str | None]:
-    # A server without upstreams over HTTP does without this library's 8 MB.
-    import aiohttp  # noqa: PLC0415
-
-    certificates: ssl.SSLContext = httpx2.create_ssl_context()
-
-    def client_of(headers: Mapping[str, str], read_timeout_s: float) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            headers=headers,
-            # A connection for each request under way: one that waits must not hold up another.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=certificates),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s
-            ),
-        )
-
-    return client_of, _proxy_for(url)
-
-
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the system's settings name for this URL."""
-    parts = httpx2.URL(url)
-    if proxy_bypass(parts.host):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def _target(response: "aiohttp.ClientResponse", verb: str) -> "URL | None":
+def _target(response: Response, here: httpx2.URL, verb: str) -> httpx2.URL | None:
     """Where the response redirects to, if that is to be followed."""
     location = response.headers.get("location")
-    if response.status not in _REDIRECTS or location is None:
+    if location is None or (verb != "GET" and response.status not in _KEEPING_THE_METHOD):
         return None
-    if verb != "GET" and response.status not in _KEEPING_THE_METHOD:
-        return None
-    target = response.url.join(type(response.url)(location))
-    here = response.url
-    upgraded = here.scheme == "http" and target.scheme == "https" and here.host == target.host
-    on_default_ports = here.is_default_port() and target.is_default_port()
-    if target.user is not None or not (here.origin() == target.origin() or (upgraded and on_default_ports)):
-        return None
-    return target
-
-
-def _why(error: Exception) -> str:
-    """What keeps us from reaching it, and what to do."""
-    import aiohttp  # noqa: PLC0415  # It is there by now.
-
-    match error:
-        case aiohttp.ClientProxyConnectionError():
-            return "the proxy does not answer. Correct it in the environment, or name the host in NO_PROXY."
-        case aiohttp.ClientConnectorDNSError():
-            return "no host has that name. Correct its URL in the upstreams file."
-        case aiohttp.ClientConnectorCertificateError():
-            return (
-                "its certificate is not to be trusted. Name the file of whoever signed it in SSL_CERT_FILE."
-            )
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            why = "nobody listens there"
-        case aiohttp.ClientConnectorError(os_error=OSError(errno=int() as number)):
-            why = os.strerror(number)
-        case _:
-            why = f"it does not answer within {CONNECT_TIMEOUT_S:g} seconds"
-    return f"{why}. Start it, or correct its URL in the upstreams file."
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    import aiohttp  # noqa: PLC0415  # It is there by now.
-
     try:
-        yield
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise NotSent(f"It cannot be reached: {_why(error)}") from error
-    except aiohttp.InvalidURL as error:
-        raise UpstreamUnavailable('Its "url" is not one. Correct it in the upstreams file.') from error
-    except TimeoutError as error:
-        raise Ended("It was silent for too long.") from error
-    except aiohttp.ClientError as error:
-        raise Ended(f"The connection broke before it answered ({type(error).__name__}).") from error
+        target = here.join(location)
+    except httpx2.InvalidURL:
+        return None
+    upgraded = here.scheme == "http" and target.scheme == "https"
+    same = (
+        here.host == target.host and here.port == target.port and (here.scheme == target.scheme or upgraded)
+    )
+    return target if same and not (upgraded and here.port) and not target.userinfo else None
+
+
+def _no_url() -> UpstreamUnavailable:
+    return UpstreamUnavailable('Its "url" is not one. Correct it in the upstreams file.')

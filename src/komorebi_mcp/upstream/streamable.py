@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 from mcp.shared.dispatcher import CallOptions
@@ -24,14 +24,12 @@ from komorebi_mcp.domain.spans import is_traced
 from komorebi_mcp.errors import UpstreamError, UpstreamUnavailable
 from komorebi_mcp.upstream.allowance import Allowance
 from komorebi_mcp.upstream.caller import Start
+from komorebi_mcp.upstream.connection import Response
 from komorebi_mcp.upstream.endpoint import Endpoint, advice_on, chunks_of, open_endpoint, whole_of
 from komorebi_mcp.upstream.events import Event, EventTooLong, events_in
 from komorebi_mcp.upstream.messages import Answer, Asked, Told, outcome_of, read_message
 from komorebi_mcp.upstream.stdio import MESSAGE_BYTES_MAX
 from komorebi_mcp.upstream.wire import Ears, Ended, NotSent, OpenWire, Refused, SessionExpired, Wire
-
-if TYPE_CHECKING:
-    import aiohttp
 
 SESSION_HEADER: Final = "mcp-session-id"
 RESUMPTIONS_MAX = 2
@@ -135,8 +133,8 @@ class HttpWire:
         if self._session_id is None or isinstance(self.failure, SessionExpired):
             return
         with anyio.move_on_after(GOODBYE_S, shield=True), suppress(UpstreamError):
-            async with self._endpoint.request("DELETE", headers=self._headers(None)):
-                pass
+            response = await self._endpoint.request("DELETE", headers=self._headers(None))
+            response.leave()
 
     async def _request(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions
@@ -147,7 +145,7 @@ class HttpWire:
             self._version = None
         headers = self._headers(opts.get("headers"))
         try:
-            async with self._endpoint.request(
+            with await self._endpoint.request(
                 "POST", body=to_json(message), headers=_MESSAGE | headers
             ) as response:
                 if method == "initialize":
@@ -164,10 +162,10 @@ class HttpWire:
             raise
 
     async def _post(self, message: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        async with self._endpoint.request(
+        response = await self._endpoint.request(
             "POST", body=to_json(message), headers=_MESSAGE | self._headers(headers)
-        ):
-            pass
+        )
+        response.leave()
 
     def _headers(self, given: Mapping[str, str] | None) -> dict[str, str]:
         headers = dict(given or {})
@@ -182,7 +180,7 @@ class HttpWire:
     def _is_modern(self) -> bool:
         return self._version in MODERN_PROTOCOL_VERSIONS
 
-    async def _answer_in(self, response: "aiohttp.ClientResponse", request_id: int) -> dict[str, Any]:
+    async def _answer_in(self, response: Response, request_id: int) -> dict[str, Any]:
         if response.status >= _BAD_REQUEST:
             raise await self._refusal(response)
         if response.status >= _REDIRECT:
@@ -202,7 +200,7 @@ class HttpWire:
             case kind:
                 raise UpstreamUnavailable(f"It answered with {kind[:60]!a} in place of a message.")
 
-    async def _refusal(self, response: "aiohttp.ClientResponse") -> Exception:
+    async def _refusal(self, response: Response) -> Exception:
         """What an HTTP status of refusal means for the request."""
         if response.status == _NOT_FOUND and self._session_id is not None:
             return SessionExpired("It no longer knows the session.")
@@ -213,7 +211,7 @@ class HttpWire:
                     return message.outcome
         return Refused(f"It answered with HTTP status {response.status}. {advice_on(response.status)}")
 
-    async def _follow(self, response: "aiohttp.ClientResponse", request_id: int) -> dict[str, Any]:
+    async def _follow(self, response: Response, request_id: int) -> dict[str, Any]:
         """The answer at the end of a stream, which is taken up again where it breaks off."""
         place = _Place()
         answer = await self._read(response, place, request_id)
@@ -224,16 +222,13 @@ class HttpWire:
             before = place.last_id
             await anyio.sleep(place.retry_ms / 1000)
             headers = _LISTENING | self._headers(None) | {"last-event-id": place.last_id}
-            with suppress(Ended):
-                async with self._endpoint.request("GET", headers=headers) as resumed:
-                    if resumed.status < _REDIRECT:
-                        answer = await self._read(resumed, place, request_id)
+            with suppress(Ended), await self._endpoint.request("GET", headers=headers) as resumed:
+                if resumed.status < _REDIRECT:
+                    answer = await self._read(resumed, place, request_id)
             tries = tries + 1 if place.last_id == before else 0
         return outcome_of(answer, request_id)
 
-    async def _read(
-        self, response: "aiohttp.ClientResponse", place: _Place, request_id: int | None
-    ) -> Answer | None:
+    async def _read(self, response: Response, place: _Place, request_id: int | None) -> Answer | None:
         """The answer to this request, once all that came before it was handed on; None if there is none."""
         allowance = Allowance()
         try:
@@ -291,7 +286,7 @@ class HttpWire:
             if place.last_id is not None:
                 headers["last-event-id"] = place.last_id
             try:
-                async with self._endpoint.request("GET", headers=headers) as response:
+                with await self._endpoint.request("GET", headers=headers) as response:
                     settled()
                     if response.status >= _REDIRECT or response.content_type != "text/event-stream":
                         return

@@ -11,7 +11,7 @@ from mcp.client.sse import sse_client
 
 from komorebi_mcp.errors import ConfigError
 from komorebi_mcp.upstream.config import UpstreamConfig
-from komorebi_mcp.upstream.endpoint import CONNECT_TIMEOUT_S
+from komorebi_mcp.upstream.dialing import CONNECT_TIMEOUT_S
 from komorebi_mcp.upstream.secrets import Secrets
 from komorebi_mcp.upstream.stdio import inherited, open_child
 from komorebi_mcp.upstream.streamable import over_http
