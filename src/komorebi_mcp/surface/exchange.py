@@ -34,7 +34,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from komorebi_mcp.surface.sdk import param_headers_rejection
-from komorebi_mcp.surface.streams import PING, PING_S, Writer
+from komorebi_mcp.surface.streams import PING, PING_S, STREAM_HEADERS, Writer, event_with
 
 WATCH_AFTER_S = 0.05
 """How long a request is carried out before anybody looks whether its client is still there."""
@@ -42,12 +42,7 @@ WATCH_AFTER_S = 0.05
 _STREAM: Final = {
     "type": "http.response.start",
     "status": HTTPStatus.OK.value,
-    "headers": [
-        (b"content-type", b"text/event-stream"),
-        (b"cache-control", b"no-cache, no-transform"),
-        (b"connection", b"keep-alive"),
-        (b"x-accel-buffering", b"no"),
-    ],
+    "headers": STREAM_HEADERS,
 }
 
 
@@ -132,7 +127,7 @@ class Exchange:
     ) -> None:
         """Sends it ahead of the answer; what comes behind that has nowhere to go."""
         told = {"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params})}
-        await self._write(_event(_encoded(told)))
+        await self._write(event_with(_encoded(told)))
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         if self.progress_token is not None:
@@ -174,7 +169,7 @@ class Exchange:
         async with self._turn:
             self._is_over = True
             if self._stream.has_begun:
-                await self._stream.end(_event(body))
+                await self._stream.end(event_with(body))
             else:
                 await self._stream.answer(body, status=status)
 
@@ -197,10 +192,6 @@ async def _route(
     if isinstance(route, InboundLadderRejection):
         return route
     return await param_headers_rejection(server, request, message, route, lifespan_state) or route
-
-
-def _event(data: bytes) -> bytes:
-    return b"event: message\r\ndata: " + data + b"\r\n\r\n"
 
 
 def _encoded(message: Mapping[str, Any]) -> bytes:

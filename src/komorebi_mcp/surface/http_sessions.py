@@ -1,34 +1,28 @@
 """The SDK's sessions over HTTP, each with a keeper of its own for what was sent on its streams.
 
-The SDK takes one keeper for all sessions, and begins every stream with an event. Both are changed here
-through names that it keeps to itself, for which it is pinned.
+The SDK takes one keeper for all sessions, and makes its own transport for each. Both are changed here through
+names that it keeps to itself, for which it is pinned.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http import EventMessage, EventStore, SSEEvent, StreamableHTTPServerTransport
+from mcp.server.streamable_http import EventStore, StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
-from mcp_types import JSONRPCError, JSONRPCRequest, JSONRPCResponse, RequestId
+from mcp_types import JSONRPCRequest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.types import Receive, Scope, Send
 
 from komorebi_mcp.surface.bodies import MESSAGE
 from komorebi_mcp.surface.exchange import answer_alone
 from komorebi_mcp.surface.resuming import Allowance, SessionEvents
-from komorebi_mcp.surface.streams import Answer
+from komorebi_mcp.surface.session_posts import SessionTransport
 
 _VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
 SESSIONS_MAX: Final = 1_000
 """Of one owner; one more ends the one that has been idle for the longest. All owners together have 10,000."""
-PATIENCE_S: Final = 0.25
-"""After so long without a message a client is given an id to come back by."""
 
 
 class ResumableSessions(StreamableHTTPSessionManager):
@@ -69,7 +63,7 @@ class ResumableSessions(StreamableHTTPSessionManager):
         self._make_room(requestor)
         transport = super()._admit_session(requestor)
         if transport is not None:
-            transport.__class__ = _Patient
+            transport.__class__ = SessionTransport
         return transport
 
     def _make_room(self, requestor: AuthorizationContext | None) -> None:
@@ -96,49 +90,3 @@ def _is_modern(scope: Scope) -> bool:
     """Whether the request names a version, and none of the handshake era, as the SDK tells them apart."""
     versions = [value.decode("latin-1") for name, value in scope["headers"] if name == _VERSION]
     return bool(versions) and versions[0] not in HANDSHAKE_PROTOCOL_VERSIONS
-
-
-class _Patient(StreamableHTTPServerTransport):
-    """Begins a stream with the id to come back by only where nothing else has come for a while.
-
-    Most answers come at once and need no stream.
-    """
-
-    def _create_event_data(self, event_message: EventMessage) -> SSEEvent:
-        event = super()._create_event_data(event_message)
-        answers = isinstance(event_message.message, JSONRPCResponse | JSONRPCError)
-        return Answer(event) if answers else event
-
-    async def _run_sse_writer(
-        self,
-        request_id: RequestId,
-        sse_stream_writer: MemoryObjectSendStream[SSEEvent],
-        request_stream_reader: MemoryObjectReceiveStream[EventMessage],
-        priming_event: SSEEvent | None,
-    ) -> None:
-        first: list[EventMessage] = []
-        if priming_event is not None:
-            with anyio.move_on_after(PATIENCE_S), suppress(anyio.EndOfStream):
-                first.append(await request_stream_reader.receive())
-        ahead: Any = _Ahead(first, request_stream_reader)
-        await super()._run_sse_writer(request_id, sse_stream_writer, ahead, None if first else priming_event)
-
-
-class _Ahead:
-    """A stream of which something was taken already."""
-
-    def __init__(self, taken: list[EventMessage], rest: MemoryObjectReceiveStream[EventMessage]) -> None:
-        self._taken = taken
-        self._rest = rest
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._rest.aclose()
-
-    async def __aiter__(self) -> AsyncIterator[EventMessage]:
-        for message in self._taken:
-            yield message
-        async for message in self._rest:
-            yield message

@@ -1,30 +1,24 @@
-"""Responses to handshake clients: event streams, and JSON for a tool's result with nothing ahead of it.
+"""Responses that are written piece by piece, as events; and streams on which a client only listens."""
 
-The SDK answers each of their requests by an event stream, whose head, result and end go out apart: three
-system calls here and three awakenings of the client, beside four tasks. Its client then leaves a stream that
-has given its answer, and connects anew for the next call. `install_streams` puts this class where the SDK has
-sse-starlette's.
-"""
-
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
-from sse_starlette.event import ensure_bytes
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from komorebi_mcp.surface.bodies import RPC_METHOD
-
-HEAD_WAIT_S = 1.0
-"""The head waits so long for the first event, so that they go out together; clients wait for it no longer."""
 PING_S = 15.0
 """A silent stream is written to so often, or proxies would close it."""
+PING: Final = b": ping\r\n\r\n"
+STREAM_HEADERS: Final = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+)
 
 _KEY: Final = "komorebi.open_streams"
-_SEPARATOR: Final = "\r\n"
-PING: Final = b": ping\r\n\r\n"
 _OF_STREAMS: Final = frozenset({b"content-type", b"connection", b"x-accel-buffering"})
 """Headers that a response has as a stream only."""
 
@@ -46,12 +40,11 @@ class OpenStreams:
             stream.cancel()
 
 
-class Answer(dict[str, Any]):
-    """The event that answers the request, behind which its stream ends."""
-
-
 class EventStream:
-    """An ASGI response that sends events as they come; a tool's result with none ahead of it goes as JSON."""
+    """An ASGI response on which a client only listens: events as they come, until it goes.
+
+    `install_streams` puts it where the SDK has sse-starlette's, which ends with a process's first server.
+    """
 
     def __init__(
         self,
@@ -63,55 +56,28 @@ class EventStream:
         """`data_sender_callable` puts the events into `content`, then closes it; the SDK names them so."""
         self._events = content
         self._put_events = data_sender_callable
-        self._may_be_json = False
         self._headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in {**headers, "X-Accel-Buffering": "no"}.items()
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # What clients wait for most. Lists and the like stay streams: several at once may be expected.
-        self._may_be_json = scope.get(RPC_METHOD) == "tools/call"
         writer = Writer(send, {"type": "http.response.start", "status": 200, "headers": self._headers})
-        async with anyio.create_task_group() as tasks, _noted(scope, tasks.cancel_scope):
-            tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
-            tasks.start_soon(self._put_events)
-            if scope["method"] != "POST":
+        async with anyio.create_task_group() as tasks:
+            with _noted(scope, tasks.cancel_scope), suppress(anyio.EndOfStream):
+                tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+                tasks.start_soon(self._put_events)
                 await writer.begin()
-            await self._write_all(writer)
+                await self._write_all(writer)
             tasks.cancel_scope.cancel()
         await writer.end()
 
     async def _write_all(self, writer: "Writer") -> None:
         while True:
             event: dict[str, Any] | None = None
-            with anyio.move_on_after(PING_S if writer.has_begun else HEAD_WAIT_S):
-                try:
-                    event = await self._events.receive()
-                except anyio.EndOfStream:
-                    return
-            if event is not None:
-                await self._write_burst(writer, event)
-            elif writer.has_begun:
-                await writer.write(PING)
-            else:
-                await writer.begin()
-
-    async def _write_burst(self, writer: "Writer", event: dict[str, Any]) -> None:
-        """Writes the event with those at hand behind it, and with the end of the stream likewise."""
-        if isinstance(event, Answer) and self._may_be_json and not writer.has_begun:
-            await writer.answer(event["data"].encode())
-            return
-        parts = [_encoded(event)]
-        # Whoever puts the events has its turn: behind a result it closes the stream.
-        await anyio.lowlevel.checkpoint()
-        try:
-            while True:
-                parts.append(_encoded(self._events.receive_nowait()))
-        except anyio.WouldBlock:
-            await writer.write(b"".join(parts))
-        except anyio.EndOfStream:
-            await writer.end(b"".join(parts))
+            with anyio.move_on_after(PING_S):
+                event = await self._events.receive()
+            await writer.write(PING if event is None else event_with(event["data"].encode(), event.get("id")))
 
 
 class Writer:
@@ -147,9 +113,9 @@ class Writer:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
-@asynccontextmanager
-async def _noted(scope: Scope, stream: anyio.CancelScope) -> AsyncIterator[None]:
-    listening: set[anyio.CancelScope] = scope.get(_KEY, set()) if scope["method"] == "GET" else set()
+@contextmanager
+def _noted(scope: Scope, stream: anyio.CancelScope) -> Iterator[None]:
+    listening: set[anyio.CancelScope] = scope.get(_KEY, set())
     listening.add(stream)
     try:
         yield
@@ -163,6 +129,7 @@ async def _until_gone(receive: Receive, stream: anyio.CancelScope) -> None:
     stream.cancel()
 
 
-def _encoded(event: dict[str, Any]) -> bytes:
-    encoded: bytes = ensure_bytes(event, _SEPARATOR)
-    return encoded
+def event_with(data: bytes, event_id: str | None = None) -> bytes:
+    """The event with this message; one without is only a place to come back to."""
+    place = b"id: %s\r\n" % event_id.encode() if event_id else b""
+    return place + (b"event: message\r\n" if data else b"") + b"data: " + data + b"\r\n\r\n"
