@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,6 +16,7 @@ from starlette.types import Scope
 from komorebi_mcp.surface import exchange
 from komorebi_mcp.surface.exchange import answer_alone
 from komorebi_mcp.surface.sdk import outbound_of
+from komorebi_mcp.surface.underway import UnderWay
 from support.asgi import AsgiClient
 from support.processes import modern
 
@@ -40,15 +42,13 @@ async def calling(
     client = AsgiClient()
     scope: Scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": list(headers)}
 
-    async def answer() -> None:
-        message = JSONRPCRequest.model_validate(modern("tools/call", request_id=7, name="t"))
-        await answer_alone(
-            scope, client.receive, client.send, server=server, lifespan_state=None, message=message
-        )
-
+    message = JSONRPCRequest.model_validate(modern("tools/call", request_id=7, name="t"))
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(answer)
+            answer = partial(
+                answer_alone, server=server, lifespan_state=None, message=message, start=tasks.start_soon
+            )
+            tasks.start_soon(UnderWay().answer, answer, scope, client.receive, client.send)
             yield client
 
 

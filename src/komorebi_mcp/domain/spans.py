@@ -3,8 +3,9 @@
 Without a tracer provider, as when nobody traces, there are none.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final
 
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -22,12 +23,16 @@ def is_traced() -> bool:
     return not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
-@contextmanager
-def span(name: str, **attributes: str | int) -> Iterator[Span]:
+def span(name: str, **attributes: str | int) -> AbstractContextManager[Span]:
     """The time that the block takes, as `komorebi.NAME`; an exception shows by its type alone."""
-    if not is_traced():
-        yield INVALID_SPAN
-        return
+    return _taken(name, attributes) if is_traced() else _NONE
+
+
+_NONE: Final = nullcontext(INVALID_SPAN)
+
+
+@contextmanager
+def _taken(name: str, attributes: Mapping[str, str | int]) -> Iterator[Span]:
     tracer = get_tracer("komorebi_mcp")
     told = {f"komorebi.{key}": value for key, value in attributes.items()}
     # An exception's text may hold captured text.

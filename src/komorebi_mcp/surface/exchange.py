@@ -6,14 +6,14 @@ front of it has read. A call through the gateway took a sixth longer by it.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
 from mcp.server import Server
 from mcp.server.connection import Connection
-from mcp.server.runner import modern_error_data, serve_one
+from mcp.server.runner import ServerRunner, modern_error_data
 from mcp.server.streamable_http import check_accept_headers
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import NoBackChannelError
@@ -35,9 +35,13 @@ from starlette.types import Receive, Scope, Send
 
 from komorebi_mcp.surface.sdk import param_headers_rejection
 from komorebi_mcp.surface.streams import PING, PING_S, STREAM_HEADERS, Writer, event_with
+from komorebi_mcp.surface.underway import UnderWay, under_way_in
 
 WATCH_AFTER_S = 0.05
 """How long a request is carried out before anybody looks whether its client is still there."""
+
+Start = Callable[..., object]
+"""Runs a function as a task, with the arguments that follow it."""
 
 _STREAM: Final = {
     "type": "http.response.start",
@@ -54,14 +58,14 @@ async def answer_alone(
     server: Server[Any],
     lifespan_state: Any,
     message: JSONRPCRequest,
+    start: Start,
 ) -> None:
     """Carries out a request and answers it: with JSON, or by a stream where something is said before.
 
-    The request is cancelled when its client goes.
+    The request is cancelled when its client goes. `start` runs a task that may go on a little longer.
     """
     request = Request(scope, receive)
-    takes_json, takes_events = check_accept_headers(request)
-    if not (takes_json and takes_events):
+    if not _takes_both(request):
         await Response(status_code=HTTPStatus.NOT_ACCEPTABLE)(scope, receive, send)
         return
     exchange = Exchange(request, message, send)
@@ -73,23 +77,19 @@ async def answer_alone(
     connection = Connection.from_envelope(
         route.protocol_version, route.client_info, route.client_capabilities
     )
-    served = serve_one(
-        server,
-        exchange,
-        message.method,
-        message.params,
-        connection=connection,
-        lifespan_state=lifespan_state,
+    # Without the SDK's `serve_one`, which closes what a connection has open: after one request, nothing.
+    served = ServerRunner(server, connection, lifespan_state).on_request(
+        exchange, message.method, message.params
     )
-    async with anyio.create_task_group() as beside:
-        # Most requests are answered before, and need no task more.
-        watch = asyncio.get_running_loop().call_later(
-            WATCH_AFTER_S, beside.start_soon, exchange.watch, receive, beside.cancel_scope
-        )
-        try:
-            await exchange.end(served)
-        finally:
-            watch.cancel()
+    # Most requests are answered before, and need no task more.
+    watch = asyncio.get_running_loop().call_later(
+        WATCH_AFTER_S, start, exchange.watch, receive, under_way_in(scope)
+    )
+    try:
+        await exchange.end(served)
+    finally:
+        watch.cancel()
+        exchange.is_over = True
 
 
 class Exchange:
@@ -109,7 +109,7 @@ class Exchange:
         self._stream = Writer(send, _STREAM)
         self._turn = anyio.Lock(fast_acquire=True)
         """Events are written one by one, by whichever task has one."""
-        self._is_over = False
+        self.is_over = False
 
     async def send_raw_request(
         self,
@@ -136,17 +136,17 @@ class Exchange:
             told |= {name: value for name, value in optional.items() if value is not None}
             await self.notify("notifications/progress", told)
 
-    async def watch(self, receive: Receive, carried_out: anyio.CancelScope) -> None:
+    async def watch(self, receive: Receive, request: UnderWay) -> None:
         """Keeps a silent response alive, and cancels what is carried out once the client has gone.
 
         It ends with the response: a server says to whoever goes on receiving that this is over.
         """
-        while True:
+        while not self.is_over:
             with anyio.move_on_after(PING_S):
                 while (await receive())["type"] != "http.disconnect":
                     pass
-                if not self._is_over:
-                    carried_out.cancel()
+                if not self.is_over:
+                    request.abandon()
                 return
             await self._write(PING)
 
@@ -167,7 +167,7 @@ class Exchange:
     async def _end(self, outcome: Mapping[str, Any], status: int) -> None:
         body = _encoded({"jsonrpc": "2.0", "id": self.request_id, **outcome})
         async with self._turn:
-            self._is_over = True
+            self.is_over = True
             if self._stream.has_begun:
                 await self._stream.end(event_with(body))
             else:
@@ -175,8 +175,14 @@ class Exchange:
 
     async def _write(self, event: bytes) -> None:
         async with self._turn:
-            if not self._is_over:
+            if not self.is_over:
                 await self._stream.write(event)
+
+
+def _takes_both(request: Request) -> bool:
+    """Whether the client takes an answer in either form, as it has to."""
+    accepted = request.headers.get("accept")
+    return accepted == "application/json, text/event-stream" or all(check_accept_headers(request))
 
 
 async def _route(

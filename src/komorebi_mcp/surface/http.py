@@ -98,14 +98,14 @@ def build_front(server: KomorebiServer, app: App, *, host: str) -> Front:
     endpoint = Route(PATH, endpoint=StreamableHTTPASGIApp(sessions))
     inner = Starlette(routes=[endpoint, *_routes(app, place)], lifespan=lambda _: sessions.run())
     inner.router.redirect_slashes = False
-    checked = Bodies(inner, path=PATH, endpoint=sessions.handle_request, forbid=partial(forbidden, place))
-    streams = OpenStreams(checked)
+    streams = OpenStreams(inner)
+    checked = Bodies(streams, path=PATH, endpoint=sessions.handle_request, forbid=partial(forbidden, place))
 
     def useful() -> Scopes:
         return ALL_SCOPES if app.aggregate.enabled else ALL_SCOPES - UPSTREAM
 
     authentication = Authentication(
-        streams,
+        checked,
         authenticator=app.authenticator,
         place=place,
         public=PUBLIC | place.metadata_paths,

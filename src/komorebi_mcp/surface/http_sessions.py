@@ -44,8 +44,16 @@ class ResumableSessions(StreamableHTTPSessionManager):
     async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = scope.get(MESSAGE)
         if isinstance(message, JSONRPCRequest) and _is_modern(scope):
-            state = self._lifespan_state
-            await answer_alone(scope, receive, send, server=self.app, lifespan_state=state, message=message)
+            assert self._task_group is not None  # noqa: S101 - requests come while it runs.
+            await answer_alone(
+                scope,
+                receive,
+                send,
+                server=self.app,
+                lifespan_state=self._lifespan_state,
+                message=message,
+                start=self._task_group.start_soon,
+            )
         elif message is not None:
             # Whoever read it has kept to the limit already.
             await self._handle_request(scope, receive, send)

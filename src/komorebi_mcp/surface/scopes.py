@@ -95,13 +95,18 @@ def needed(method: str, params: Mapping[str, Any] | None) -> Scopes:
     return scopes
 
 
+def lacking(method: str, params: Mapping[str, Any] | None, held: Scopes) -> Scopes:
+    """What of the scopes that a request needs is not among those held."""
+    return NONE if held == ALL_SCOPES else needed(method, params) - held
+
+
 async def restrict(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Middleware that carries out nothing for which a scope is missing.
 
     Over HTTP such a request has been answered with 403 before; this holds however a request came in.
     """
     held = principal_of(ctx).scopes
-    if missing := needed(ctx.method, ctx.params) - held:
+    if missing := lacking(ctx.method, ctx.params, held):
         raise MCPError(code=INVALID_REQUEST, message=refusal(missing))
     result = await call_next(ctx)
     if ctx.method == "tools/list" and Scope.UPSTREAM not in held and isinstance(result, dict):

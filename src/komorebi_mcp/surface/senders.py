@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _ANSWERED: Final = ("mcp-session-id", "mcp-protocol-version", "www-authenticate", "retry-after")
 """Headers of answers that clients need, and browsers keep from a page unless told otherwise."""
+_OF_SENDERS: Final = frozenset({b"host", b"origin"})
+_TRUSTED_MAX: Final = 1_000
 
 
 def trusted_senders(host: str, *urls: str, pages: Sequence[str] = ()) -> TransportSecuritySettings:
@@ -38,10 +40,20 @@ class TrustedSender:
     def __init__(self, app: ASGIApp, security: TransportSecuritySettings) -> None:
         self._app = app
         self._check = TransportSecurityMiddleware(security)
+        self._trusted: set[tuple[tuple[bytes, bytes], ...]] = set()
+        """Headers that were looked at, most often the same ones again and again."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = await self._check.validate_request(Request(scope)) if scope["type"] == "http" else None
-        await (refused or self._app)(scope, receive, send)
+        if scope["type"] == "http":
+            told = tuple([header for header in scope["headers"] if header[0] in _OF_SENDERS])
+            if told not in self._trusted:
+                refused = await self._check.validate_request(Request(scope))
+                if refused is not None:
+                    await refused(scope, receive, send)
+                    return
+                if len(self._trusted) < _TRUSTED_MAX:
+                    self._trusted.add(told)
+        await self._app(scope, receive, send)
 
 
 def for_web_pages(app: ASGIApp, pages: Sequence[str]) -> ASGIApp:

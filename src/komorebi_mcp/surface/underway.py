@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_KEY: Final = "komorebi.under_way"
 
 
 @dataclass(eq=False, slots=True)
 class UnderWay:
     """One request, as long as it is being answered."""
 
-    credential: str | None
+    credential: str | None = None
     """What it came in with."""
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _instead: ASGIApp | None = None
@@ -21,8 +24,13 @@ class UnderWay:
         self._instead = instead
         self._scope.cancel()
 
+    def abandon(self) -> None:
+        """Ends it without an answer, since its client has gone."""
+        self._scope.cancel()
+
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun, has_ended = False, False
+        scope[_KEY] = self
 
         async def noted(message: Message) -> None:
             nonlocal has_begun, has_ended
@@ -38,6 +46,12 @@ class UnderWay:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await self._instead(scope, receive, send)
+
+
+def under_way_in(scope: Scope) -> UnderWay:
+    """The request that is being answered in this scope."""
+    request: UnderWay = scope[_KEY]
+    return request
 
 
 class Requests:

@@ -23,19 +23,23 @@ class Route:
         self.deadline = anyio.CancelScope()
         self._timeout_s = timeout_s
         self._latest = anyio.current_time() + REQUEST_SECONDS_MAX
-        self._outbox = Outbox(caller.tell, start) if caller.tell is not None else None
+        self._start = start
+        self._outbox: Outbox | None = None
+        """None until there is something to deliver."""
         self._questions = 0
         self._push_deadline()
 
     def put(self, method: str, params: dict[str, Any]) -> None:
         """Has the notification delivered; returns at once."""
         self._push_deadline()
-        if self._outbox is None or not is_wanted(method, params, self.caller.log_level):
+        tell = self.caller.tell
+        if tell is None or not is_wanted(method, params, self.caller.log_level):
             return
         if method == "notifications/progress":
             if self.caller.progress_token is None:
                 return
             params = {**params, "progressToken": self.caller.progress_token}
+        self._outbox = self._outbox or Outbox(tell, self._start)
         self._outbox.put(method, params)
 
     async def delivered(self) -> None:
