@@ -96,3 +96,16 @@ async def test_a_modern_client_finds_the_question_in_the_task_and_answers_it_the
         assert seen["requestState"] == "s-1"
         # The upstream is not told of tasks: those are ours.
         assert "tasks" not in str(seen["_meta"]["io.modelcontextprotocol/clientCapabilities"])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("questions", [["Who?"], "Who?", {"name": "Who?"}, {"name": {"params": {}}}], ids=str)
+async def test_a_question_in_no_valid_form_is_told_as_the_upstreams_failure(
+    tmp_path: Path, questions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("komorebi_mcp.surface.tasks.PATIENCE_S", 0)
+    async with opened(tmp_path, MODERN, upstream=raw("--era", "modern")) as (client, _):
+        begun = await ask(client, "tools/call", name="up__ask", arguments={"questions": questions})
+        task = await until_left(client, begun["taskId"])
+    assert task["status"] == "failed"
+    assert "asked for input in a form that is not valid" in task["error"]["message"]

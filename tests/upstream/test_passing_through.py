@@ -9,7 +9,9 @@ from mcp import Client
 from mcp.client._memory import InMemoryTransport
 from mcp_types import SERVER_INFO_META_KEY
 
-from komorebi_mcp.errors import UpstreamRefused
+from komorebi_mcp.errors import UpstreamRefused, UpstreamUnavailable
+from komorebi_mcp.upstream.caller import Caller
+from komorebi_mcp.upstream.pool import Upstreams
 from komorebi_mcp.upstream.status import Era
 from support.gateway import all_tools, call, gateway, http_server, listener, raw, raw_client, sdk, upstreams
 from support.upstreams.raw_server import VENDOR_RESULT, VENDOR_TOOL
@@ -245,26 +247,77 @@ async def test_clients_hear_of_new_tools(tmp_path: Path) -> None:
                 assert "up__grown" in [tool.name for tool in (await client.list_tools()).tools]
 
 
-async def test_a_tool_that_an_upstream_runs_as_tasks_only_is_called_like_any_other(tmp_path: Path) -> None:
+BREWING: dict[Era, tuple[str, ...]] = {
+    Era.HANDSHAKE: ("--kind", "tasks"),
+    Era.MODERN: ("--era", "modern", "--kind", "tasks"),
+}
+
+
+@pytest.mark.parametrize("theirs", Era)
+async def test_a_tool_that_an_upstream_runs_as_tasks_only_is_called_like_any_other(
+    tmp_path: Path, theirs: Era
+) -> None:
     with anyio.fail_after(5):
-        async with upstreams(tmp_path, {"up": raw("--kind", "tasks")}) as opened:
-            called = {"name": "up__brew", "arguments": {"what": "tea"}}
-            result = await opened.call("up__brew", called)
-            assert result["content"] == [{"type": "text", "text": "brewed tea"}]
+        async with upstreams(tmp_path, {"up": raw(*BREWING[theirs])}) as opened:
+            for what in ("tea", "more tea"):
+                called = {"name": "up__brew", "arguments": {"what": what}}
+                result = await opened.call("up__brew", called)
+                assert result["content"] == [{"type": "text", "text": f"brewed {what}"}]
+            # That it is to be told of tasks, it has to say once.
+            assert (await events_of(opened)).count("insisted") == (theirs is Era.MODERN)
 
 
-async def test_a_caller_who_gives_up_has_the_task_cancelled_upstream(tmp_path: Path) -> None:
+@pytest.mark.parametrize("theirs", Era)
+async def test_a_caller_who_gives_up_has_the_task_cancelled_upstream(tmp_path: Path, theirs: Era) -> None:
     with anyio.fail_after(5):
-        async with upstreams(tmp_path, {"up": raw("--kind", "tasks")}) as opened:
-
-            async def events() -> list[str]:
-                told = await opened.call("up__events", {"name": "up__events"})
-                return list(told["structuredContent"]["events"])
-
+        async with upstreams(tmp_path, {"up": raw(*BREWING[theirs])}) as opened:
             async with anyio.create_task_group() as tasks:
                 called = {"name": "up__brew", "arguments": {"what": "forever"}}
                 tasks.start_soon(opened.call, "up__brew", called)
-                while "asked" not in await events():
+                while "asked" not in await events_of(opened):
                     await anyio.lowlevel.checkpoint()
                 tasks.cancel_scope.cancel()
-            assert "cancelled task t-1" in await events()
+            assert "cancelled task t-1" in await events_of(opened)
+
+
+async def events_of(opened: Upstreams) -> list[str]:
+    told = await opened.call("up__events", {"name": "up__events"})
+    return list(told["structuredContent"]["events"])
+
+
+@pytest.mark.parametrize(
+    ("what", "failure", "said"),
+    [
+        ("spilt", UpstreamRefused, "spilt"),
+        ("nonsense", UpstreamUnavailable, "a task in a form that is not valid"),
+        ("riddle", UpstreamUnavailable, "asked for input in a form that is not valid"),
+        ("something", UpstreamUnavailable, "asks for input, which this client has no way to give"),
+    ],
+)
+async def test_a_task_that_comes_to_nothing_says_why(
+    tmp_path: Path, what: str, failure: type[Exception], said: str
+) -> None:
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw(*BREWING[Era.MODERN])}) as opened:
+            with pytest.raises(failure, match=said):
+                await opened.call("up__brew", {"name": "up__brew", "arguments": {"what": what}})
+
+
+@pytest.mark.parametrize("ours", Era)
+async def test_a_question_of_a_task_upstream_is_asked_of_the_caller(tmp_path: Path, ours: Era) -> None:
+    async def person(method: str, params: Any) -> dict[str, Any]:
+        assert (method, params) == ("elicitation/create", {"message": "For whom?"})
+        return {"action": "accept", "content": {"name": "Ada"}}
+
+    ask = person if ours is Era.HANDSHAKE else None
+    caller = Caller(capabilities={"elicitation": {}}, ask=ask)
+    params: dict[str, Any] = {"name": "up__brew", "arguments": {"what": "something"}}
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw(*BREWING[Era.MODERN])}) as opened:
+            result = await opened.call("up__brew", params, caller=caller)
+            if ours is Era.MODERN:
+                ((key, question),) = result["inputRequests"].items()
+                params["inputResponses"] = {key: await person(question["method"], question["params"])}
+                params["requestState"] = result["requestState"]
+                result = await opened.call("up__brew", params, caller=caller)
+    assert result["content"] == [{"type": "text", "text": "brewed for Ada"}]

@@ -60,10 +60,15 @@ class SessionTransport(StreamableHTTPServerTransport):
         if self._event_store is not None:
             event_id = await self._event_store.store_event(stream_id, sent.message)
         stream = self._request_streams.get(stream_id)
-        if stream is not None:
-            # Its client has gone; what it comes back for is kept.
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await stream[0].send(EventMessage(sent.message, event_id))
+        if stream is None:
+            return
+        event = EventMessage(sent.message, event_id)
+        # Its client has gone; what it comes back for is kept.
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            try:
+                stream[0].send_nowait(event)
+            except anyio.WouldBlock:
+                await stream[0].send(event)
 
     async def _handle_post_request(
         self, scope: Scope, request: Request, receive: Receive, send: Send

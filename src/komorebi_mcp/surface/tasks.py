@@ -17,10 +17,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from komorebi_mcp.domain.tasks import Outcome, Task, TaskStatus
+from komorebi_mcp.errors import UpstreamUnavailable
 from komorebi_mcp.services.running import Running
 from komorebi_mcp.services.tasks import TTL_MS_DEFAULT, Tasks
 from komorebi_mcp.surface.principal import owner_of, principal_of
-from komorebi_mcp.surface.replies import boundary
+from komorebi_mcp.surface.replies import boundary, protocol_error
 from komorebi_mcp.surface.scopes import needed, refusal
 from komorebi_mcp.surface.sdk import connection_of, over_channel
 from komorebi_mcp.surface.task_channel import ListenChannel, TaskChannel
@@ -33,6 +34,7 @@ from komorebi_mcp.surface.task_shapes import (
     must_declare,
     tool_error_in,
 )
+from komorebi_mcp.upstream.bridge import questions_in
 
 HANDSHAKE_VERSION: Final = "2025-11-25"
 """The one handshake revision that has tasks."""
@@ -211,9 +213,13 @@ def _work(
         rounds += 1
         if rounds > _ROUNDS_MAX:
             return failed(MCPError(code=INTERNAL_ERROR, message="The call asked for input again and again."))
+        try:
+            questions = questions_in(told)
+        except UpstreamUnavailable as error:
+            return failed(protocol_error(error))
         state = told.get("requestState")
         # A key is used once in a task's life, while a tool may ask twice by the same.
-        requests = {f"{rounds}:{key}": request for key, request in (told.get("inputRequests") or {}).items()}
+        requests = {f"{rounds}:{key}": dict(question) for key, question in questions.items()}
         return Outcome(status=TaskStatus.INPUT_REQUIRED, result=told, requests=requests)
 
     return work

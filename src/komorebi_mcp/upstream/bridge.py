@@ -37,7 +37,7 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
         result = await request(params, caller)
         if result.get("resultType") != "input_required":
             return result
-        questions = _questions_in(result)
+        questions = questions_in(result)
         if not all(
             caller.declares(question["method"], question.get("params")) for question in questions.values()
         ):
@@ -46,7 +46,7 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
         if not questions:
             # It only wants to be asked again.
             await anyio.sleep(AGAIN_PAUSE_S)
-        answers = {key: await _ask(caller, question) for key, question in questions.items()}
+        answers = {key: await ask(caller, question) for key, question in questions.items()}
         params = {**params, "inputResponses": answers}
         params.pop("requestState", None)
         if "requestState" in result:
@@ -56,7 +56,12 @@ async def answer_questions(request: Request, params: Mapping[str, Any], caller: 
     )
 
 
-def _questions_in(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+def questions_in(result: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """What a result or a task asks for, by its keys.
+
+    Raises:
+        UpstreamUnavailable: It is not in the form that questions have.
+    """
     questions = result.get("inputRequests") or {}
     if not isinstance(questions, Mapping) or not all(map(_is_question, questions.values())):
         raise UpstreamUnavailable(
@@ -73,7 +78,12 @@ def _is_question(given: Any) -> bool:
             return False
 
 
-async def _ask(caller: Caller, question: Mapping[str, Any]) -> dict[str, Any]:
+async def ask(caller: Caller, question: Mapping[str, Any]) -> dict[str, Any]:
+    """What a caller who can be asked answers to a question of a modern upstream.
+
+    Raises:
+        UpstreamRefused: The caller does not answer, for a reason of its own.
+    """
     assert caller.ask is not None  # noqa: S101  # Nobody else gets here.
     params = question.get("params")
     if isinstance(params, Mapping) and params.get("mode") == "url":

@@ -42,6 +42,12 @@ from komorebi_mcp.upstream.wire import Refused, Wire
 PROBE_TIMEOUT_S = 5.0
 
 _CLIENT_INFO = {"name": "komorebi-mcp", "title": "Komorebi", "version": version("komorebi-mcp")}
+_NAMED_BY = {
+    **NAME_BEARING_METHODS,
+    # Of the extension io.modelcontextprotocol/tasks, which the SDK does not know.
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId"),
+}
+"""The param that is repeated in a header, by which proxies find the way."""
 _ENVELOPE_KEYS = (PROTOCOL_VERSION_META_KEY, CLIENT_INFO_META_KEY, CLIENT_CAPABILITIES_META_KEY)
 
 
@@ -81,7 +87,7 @@ class Terms:
             if caller.log_level is not None:
                 meta[LOG_LEVEL_META_KEY] = caller.log_level
             sent[MCP_METHOD_HEADER] = method
-            name = stamped.get(NAME_BEARING_METHODS.get(method, ""))
+            name = stamped.get(_NAMED_BY.get(method, ""))
             if isinstance(name, str):
                 sent[MCP_NAME_HEADER] = encode_header_value(name)
         else:

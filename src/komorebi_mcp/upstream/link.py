@@ -170,7 +170,7 @@ def _may_repeat(method: str, entry: Entry | None) -> bool:
     return isinstance(hints, Mapping) and True in (hints.get("readOnlyHint"), hints.get("idempotentHint"))
 
 
-_READING = frozenset({"completion/complete", "prompts/get", "resources/read"})
+_READING = frozenset({"completion/complete", "prompts/get", "resources/read", "tasks/get"})
 
 
 def _headers(session: Session, entry: Entry | None, params: Mapping[str, Any]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from komorebi_mcp.upstream.names import original_uri
 from komorebi_mcp.upstream.offers import Kind
 from komorebi_mcp.upstream.pins import Keeper
 from komorebi_mcp.upstream.status import Era
+from komorebi_mcp.upstream.task_results import following, insists_on_tasks, is_task, result_of
 
 CLOSE_S = 1.0
 """All connections have this long to end well, together; children are then ended by force."""
@@ -41,6 +42,8 @@ class Upstreams(Links):
         """`start` runs a link in a task of its own."""
         super().__init__(config, keeper, start)
         self._parked = parked
+        self._tasks_only: set[tuple[str, str] | None] = set()
+        """Tools that are called by those only who follow tasks."""
 
     async def call(self, name: str, params: Mapping[str, Any], *, caller: Caller = NOBODY) -> dict[str, Any]:
         """The raw result of calling the tool that appears as `name`.
@@ -155,18 +158,40 @@ class Upstreams(Links):
     ) -> dict[str, Any]:
         """The result in the terms of the caller's era, whatever the upstream's is."""
 
+        async def begin(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+            return await self._begin(link, method, params, caller, entry)
+
         async def request(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-            return await link.request(method, params, caller=caller, entry=entry)
+            result = await begin(params, caller)
+            return await result_of(link, result)(params, caller) if is_task(result) else result
 
         state = params.get("requestState")
         if isinstance(state, str) and self._parked.has(state):
             return await self._parked.resume(state, params, caller)
         if caller.ask is not None:
             return await answer_questions(request, params, caller)
-        parks = method in INPUT_REQUIRED_METHODS and caller.can_be_asked
-        if parks and await link.settled_era() is Era.HANDSHAKE:
+        if not (method in INPUT_REQUIRED_METHODS and caller.can_be_asked):
+            return await request(params, caller)
+        if await link.settled_era() is Era.HANDSHAKE:
             return await self._parked.begin(visiting(request), params, caller)
-        return await request(params, caller)
+        result = await begin(params, caller)
+        return (
+            await self._parked.begin(result_of(link, result), params, caller) if is_task(result) else result
+        )
+
+    async def _begin(
+        self, link: Link, method: str, params: Mapping[str, Any], caller: Caller, entry: Entry | None
+    ) -> dict[str, Any]:
+        """The raw result, which is a task where the upstream insists on that."""
+        tool = None if entry is None else (entry.prefix, entry.original)
+        if tool not in self._tasks_only:
+            try:
+                return await link.request(method, params, caller=caller, entry=entry)
+            except UpstreamRefused as error:
+                if tool is None or not insists_on_tasks(error):
+                    raise
+            self._tasks_only.add(tool)
+        return await link.request(method, params, caller=following(caller), entry=entry)
 
     def leave(self, client: Client) -> None:
         """Ends what the upstreams keep for this client, whose session is over."""

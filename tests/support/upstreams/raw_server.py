@@ -36,6 +36,7 @@ VENDOR_RESULT = {
     "x-vendor": [None, {"deep": None}],
     "_meta": {"vendor.example/trace": "t-1"},
 }
+TASKS: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
 PLAIN_NAMES = [
     "plain",
     "refuse",
@@ -121,6 +122,13 @@ class RawServer:
                 self.brew(request_id, params)
             case "tools/call":
                 self.call(request_id, params)
+            case "tasks/get" | "tasks/update" if not self.follows_tasks(params):
+                self.refuse(request_id, -32021, "Declare it", {"requiredCapabilities": TASKS})
+            case "tasks/get":
+                self.tell_task(request_id)
+            case "tasks/update":
+                self.held = f"for {params['inputResponses']['who']['content']['name']}"
+                self.answer(request_id, {})
             case "tasks/result" if self.held != "forever":
                 self.answer(request_id, {"content": [{"type": "text", "text": f"brewed {self.held}"}]})
             case "tasks/result":
@@ -187,6 +195,7 @@ class RawServer:
                 self.answer(request_id, {"content": []})
             case "ask" if not params.get("inputResponses"):
                 asked = {"name": {"method": "elicitation/create", "params": {"message": "Who?"}}}
+                asked = params.get("arguments", {}).get("questions", asked)
                 self.answer(
                     request_id,
                     {"resultType": "input_required", "inputRequests": asked, "requestState": "s-1"},
@@ -204,11 +213,46 @@ class RawServer:
 
     def brew(self, request_id: Any, params: dict[str, Any]) -> None:
         """Begins a task; `tasks/result` tells what came of it, which never comes of what is forever."""
+        if self.modern:
+            if not self.follows_tasks(params):
+                self.events.append("insisted")
+                self.refuse(request_id, -32021, "Declare it", {"requiredCapabilities": TASKS})
+                return
+            self.held = params["arguments"]["what"]
+            self.answer(request_id, {"resultType": "task", **self.task("working")})
+            return
         if "task" not in params:
             self.refuse(request_id, -32601, "This tool is run as a task")
             return
         self.held = params["arguments"]["what"]
         self.answer(request_id, {"task": {"taskId": "t-1", "status": "working", "ttl": None}})
+
+    def follows_tasks(self, params: dict[str, Any]) -> bool:
+        declared = params["_meta"]["io.modelcontextprotocol/clientCapabilities"]
+        return "io.modelcontextprotocol/tasks" in declared.get("extensions", {})
+
+    def task(self, status: str, **more: Any) -> dict[str, Any]:
+        return {"taskId": "t-1", "status": status, "ttlMs": None, "pollIntervalMs": 1, **more}
+
+    def tell_task(self, request_id: Any) -> None:
+        """What a modern task has come to, by what is brewed."""
+        match self.held:
+            case "forever":
+                self.events.append("asked")
+                told = self.task("working")
+            case "something":
+                question = {"method": "elicitation/create", "params": {"message": "For whom?"}}
+                told = self.task("input_required", inputRequests={"who": question})
+            case "riddle":
+                told = self.task("input_required", inputRequests=["who?"])
+            case "spilt":
+                told = self.task("failed", error={"code": -32077, "message": "spilt", "data": {"l": 1}})
+            case "nonsense":
+                told = self.task("brewing")
+            case held:
+                content = [{"type": "text", "text": f"brewed {held}"}]
+                told = self.task("completed", result={"content": content})
+        self.answer(request_id, told)
 
     def die(self, request_id: Any) -> None:
         """Ends the process in the first call, and answers the second; without a state file, never answers."""
