@@ -116,7 +116,11 @@ class Tasks:
                 there.append((await self.get(owner, task_id)).id)
         token = object()
         self._watchers[token] = (frozenset((owner, task_id) for task_id in there), tell)
-        return Watching(there, lambda: self._watchers.pop(token, None) and None)
+
+        def stop() -> None:
+            self._watchers.pop(token, None)
+
+        return Watching(there, stop)
 
     async def get(self, owner: str, task_id: str) -> Task:
         """The task as of now.

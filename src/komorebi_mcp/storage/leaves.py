@@ -88,7 +88,8 @@ def place(rows: Rows, project_id: int, seqs: Sequence[int]) -> None:
 
 def size(rows: Rows, project_id: int) -> int:
     """How many places the project has given away."""
-    return sum(row.position + 1 for row in rows.fetch(_LAST, of_project=project_id))
+    last = rows.fetch(_LAST, of_project=project_id)
+    return int(last[0].position) + 1 if last else 0
 
 
 def uncovered(rows: Rows, project_id: int, limit: int) -> list[int]:

@@ -5,6 +5,7 @@ as gone until its segments are merged, and the write-ahead log holds former page
 """
 
 from contextlib import AbstractAsyncContextManager
+from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
 
@@ -55,28 +56,37 @@ class Wiper:
         self._due = Event()
         async with self._writer:
             with storage_errors(), CancelScope(shield=True):
-                more = await to_thread.run_sync(partial(self._one_step.write, _step, owner=""))
-                if more is False:
+                done = await to_thread.run_sync(partial(self._one_step.write, _step, owner=""))
+                if done is _Done.THE_LAST:
                     await to_thread.run_sync(self._one_step.empty_log)
-        return bool(more)
+        return done is _Done.A_PART
 
 
-def _step(connection: Connection) -> bool | None:
-    """Merges a part of the index. True while there is more, False with the last part, None where nothing was.
+class _Done(Enum):
+    """What a step has done."""
+
+    NOTHING = auto()
+    """There was nothing to wipe."""
+    A_PART = auto()
+    THE_LAST = auto()
+
+
+def _step(connection: Connection) -> _Done:
+    """Merges a part of the index.
 
     A negative number of pages puts all segments there are on one level; positive ones merge that level. A
     step that finds nothing left to merge makes one change alone (SQLite, FTS5, "The 'merge' command").
     """
     stage = connection.execute(_STAGE).scalar()
     if stage is None:
-        return None
+        return _Done.NOTHING
     before: int = connection.execute(_CHANGES).scalar_one()
     begins = stage == "marked"
     connection.execute(_MERGE, {"pages": -_SEGMENT_PAGES if begins else _SEGMENT_PAGES})
     if begins:
         connection.execute(_MARK, {"stage": "merging"})
-        return True
+        return _Done.A_PART
     if connection.execute(_CHANGES).scalar_one() - before >= 2:
-        return True
+        return _Done.A_PART
     connection.execute(_UNMARK)
-    return False
+    return _Done.THE_LAST
