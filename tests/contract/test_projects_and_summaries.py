@@ -84,7 +84,7 @@ async def test_a_project_is_renamed_described_and_archived(store_url: str, clock
             [capture] = await transaction.captures.get([capture_id])
             assert capture.project == "new"
             assert await transaction.captures.count(CaptureFilter(project="new")) == 1
-            with pytest.raises(InvalidInput, match="has that name already"):
+            with pytest.raises(InvalidInput, match="already has that name"):
                 await transaction.projects.update("new", ProjectUpdate(new_name="other"))
             with pytest.raises(NotFound, match="list_projects"):
                 await transaction.projects.update("old", ProjectUpdate(goal="x"))

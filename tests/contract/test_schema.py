@@ -195,7 +195,7 @@ async def test_no_query_reads_a_whole_table(tmp_path: Path, told: list[Told]) ->
                         meant = parse_query(query).model_copy(update={"meaning": vector})
                         await captures.search(meant, filtered)
                 await captures.passages([receipt.id])
-                assert (await captures.sample(CaptureFilter(), most=9)).captures
+                assert (await captures.sample(CaptureFilter(project="p"), most=9)).captures
                 await captures.update([receipt.id], CaptureUpdate(content="new", project="q"))
                 for archived in (False, True):
                     await transaction.projects.page(archived=archived)

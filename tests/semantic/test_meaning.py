@@ -62,7 +62,7 @@ async def test_a_name_that_is_not_in_the_cache_is_not_fetched(
     # One line is enough: there is nothing in the program to look for.
     assert [(each["log_level"], "exc_info" in each) for each in logs] == [("warning", False)]
     assert meaning.failure == (
-        "nobody/no-such-model is no folder, and no model of that name is in the Hugging Face cache. "
+        "nobody/no-such-model is not a folder, and no model of that name is in the Hugging Face cache. "
         "Name the folder of a model, or fetch it with `hf download`."
     )
 

@@ -71,7 +71,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         (b'{\n  "mcpServers": {},\n}', "where no comment or trailing comma may be"),
         (b'{\n  // mine\n  "mcpServers": {}}', "is not JSON at line 2, column 3"),
         (b"[]", "does not hold a JSON object"),
-        (b'{"mcpServers": []}', "something else than servers under 'mcpServers'"),
+        (b'{"mcpServers": []}', "something other than servers under 'mcpServers'"),
         (b'{"a": "\xff"}', "is not UTF-8 at its byte 8"),
     ],
 )

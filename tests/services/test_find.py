@@ -170,7 +170,7 @@ async def test_an_offset_beyond_the_end_or_with_several_ids_is_refused(tmp_path:
         ids = await store(rooms, "short", "shorter")
         with pytest.raises(InvalidInput, match="5 characters"):
             await rooms.find.read(OWNER, ids[:1], offset=5)
-        with pytest.raises(InvalidInput, match="one id"):
+        with pytest.raises(InvalidInput, match="single id"):
             await rooms.find.read(OWNER, ids, offset=1)
 
 

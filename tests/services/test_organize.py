@@ -70,7 +70,7 @@ async def test_an_update_that_changes_nothing_says_what_could_change(tmp_path: P
             await rooms.organize.update(OWNER, [new_id()], CaptureUpdate())
         with pytest.raises(InvalidInput, match="goal"):
             await rooms.organize.update_project(OWNER, "p", ProjectUpdate())
-        with pytest.raises(InvalidInput, match="one id"):
+        with pytest.raises(InvalidInput, match="single id"):
             await rooms.organize.update(OWNER, [new_id(), new_id()], CaptureUpdate(content="x"))
 
 

@@ -79,7 +79,11 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
         {"ids": [UNKNOWN_ID], "offset": -1},
         "offset must be a whole number from 0 on.",
     ),
-    ("read_captures", {"ids": [UNKNOWN_ID, UNKNOWN_ID[:-1] + "1"], "offset": 5}, "offset goes with one id"),
+    (
+        "read_captures",
+        {"ids": [UNKNOWN_ID, UNKNOWN_ID[:-1] + "1"], "offset": 5},
+        "offset can only go with a single id",
+    ),
     ("update_captures", {"ids": [UNKNOWN_ID]}, "Nothing is to change"),
     ("update_captures", {"ids": [UNKNOWN_ID], "title": "T"}, "No capture has the id"),
     ("forget_captures", {"ids": [UNKNOWN_ID], "confirm": True}, "No capture has the id"),

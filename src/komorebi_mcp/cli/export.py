@@ -113,7 +113,7 @@ def _refuse_what_is_there(path: Path, *, force: bool, empty_folder: bool = False
         what = "folder" if path.is_dir() else "file"
         raise InvalidInput(f"{path} is a {what}, which is not overwritten. Name another one.")
     if not is_free and not force:
-        raise InvalidInput(f"{path} is there already. Name another one, or add --force to overwrite it.")
+        raise InvalidInput(f"{path} already exists. Name another one, or add --force to overwrite it.")
 
 
 async def _write_lines(app: App, out: BinaryIO, done: Callable[[int], None]) -> int:

@@ -55,6 +55,6 @@ def _cached(name: str) -> Path:
         return Path(snapshot_download(name, local_files_only=True))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{name} is no folder, and no model of that name is in the Hugging Face cache. "
+            f"{name} is not a folder, and no model of that name is in the Hugging Face cache. "
             "Name the folder of a model, or fetch it with `hf download`."
         ) from error

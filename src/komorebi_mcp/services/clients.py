@@ -86,7 +86,7 @@ def merged(path: Path, client: Client, name: str, entry: Mapping[str, Any]) -> C
     servers = whole.setdefault(_key(client), {})
     if not isinstance(servers, dict):
         raise InvalidInput(
-            f"{path} has something else than servers under {_key(client)!r}. Mend it, or use --print."
+            f"{path} has something other than servers under {_key(client)!r}. Correct it, or use --print."
         )
     known = servers.get(name)
     entry = dict(entry)
@@ -172,4 +172,4 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _unfit(path: Path, reason: str) -> InvalidInput:
-    return InvalidInput(f"{path} {reason}. Mend it, or add by hand what --print shows.")
+    return InvalidInput(f"{path} {reason}. Correct it, or add by hand what --print shows.")

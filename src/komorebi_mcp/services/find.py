@@ -185,7 +185,9 @@ class Find:
         """
         wanted = list(dict.fromkeys(ids))
         if offset and len(wanted) > 1:
-            raise InvalidInput("offset goes with one id. Repeat the call with the one capture to read on.")
+            raise InvalidInput(
+                "offset can only go with a single id. Repeat the call with the one capture to read on."
+            )
         async with self._store.read(owner) as transaction:
             found = await transaction.captures.get(wanted)
             missing = not_there(wanted, {capture.id for capture in found})

@@ -53,7 +53,7 @@ class Organize:
             )
         if change.content is not None:
             if len(wanted) > 1:
-                raise InvalidInput("content goes with one id. Repeat the call for each capture.")
+                raise InvalidInput("content can only go with a single id. Repeat the call for each capture.")
             if not change.content:
                 raise InvalidInput(
                     "The new content is empty. Give some text, or delete the capture with forget_captures."

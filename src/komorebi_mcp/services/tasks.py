@@ -75,7 +75,7 @@ class Tasks:
         """
         if sum(running.owner == owner for running in self._running.values()) >= UNDER_WAY_MAX:
             raise InvalidInput(
-                f"{UNDER_WAY_MAX} tasks are under way already. Wait for one of them to end, or cancel one."
+                f"{UNDER_WAY_MAX} tasks are already under way. Wait for one of them to end, or cancel one."
             )
 
         async def tell_all(task: Task) -> None:

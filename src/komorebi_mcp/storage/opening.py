@@ -39,5 +39,5 @@ def _parse(url: str) -> URL:
         if address.get_backend_name() in {"sqlite", "postgresql"}:
             return address
     raise ConfigError(
-        "The database URL is of no kind we know. Write it as sqlite+aiosqlite:///… or postgresql+psycopg://…."
+        "The database URL is not one that is supported. Write it as sqlite+aiosqlite:///… or postgresql+psycopg://…."
     )

@@ -107,7 +107,7 @@ def _update(rows: Rows, name: str, change: ProjectUpdate) -> Project:
     values: dict[str, Any] = change.model_dump(exclude_none=True, exclude={"new_name"})
     if change.new_name is not None and change.new_name != name:
         if find_id(rows, change.new_name) is not None:
-            raise InvalidInput("Another project has that name already. Choose another new_name.")
+            raise InvalidInput("Another project already has that name. Choose another new_name.")
         values["name"] = change.new_name
         # Its captures are indexed by its name, so they are due again; those set aside stay so.
         stale = rows.update(captures).where(captures.c.project_id == project_id, captures.c.failure.is_(None))

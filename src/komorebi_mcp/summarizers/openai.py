@@ -183,7 +183,9 @@ def _answer(body: bytes) -> str:
         refused = bool(message.get("refusal"))
         cut_off = choice.get("finish_reason") == "length"
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ModelFailed("The model's endpoint answered with what is no chat completion.") from None
+        raise ModelFailed(
+            "The model's endpoint answered with something that is not a chat completion."
+        ) from None
     if isinstance(content, list):
         content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
     if refused or cut_off or not isinstance(content, str) or not content.strip():

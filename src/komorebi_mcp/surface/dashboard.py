@@ -71,7 +71,7 @@ async def answer(app: App, body: bytes) -> dict[str, Any]:
         name, given = asked["name"], asked.get("arguments", {})
         result = await _structured(app, str(name), given)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInput("That is no call of a tool which the dashboard uses.") from error
+        raise InvalidInput("The dashboard uses no such tool.") from error
     return {"structuredContent": result.model_dump(mode="json")}
 
 

@@ -77,7 +77,9 @@ def _by_request(ctx: ServerRequestContext[Any, Any]) -> Complete:
             with anyio.fail_after(_WAIT_S):
                 answer = await ctx.session.send_request(request, CreateMessageResult, metadata=during)
         except (MCPError, ValidationError):
-            raise ModelFailed("The client refused, or answered with what is no message.") from None
+            raise ModelFailed(
+                "The client refused, or answered with something that is not a message."
+            ) from None
         except TimeoutError:
             raise ModelFailed(f"The client's model did not answer within {_WAIT_S:.0f} s.") from None
         return _text(answer)

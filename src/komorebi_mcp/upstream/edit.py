@@ -30,7 +30,7 @@ def add_entry(path: Path, name: str, entry: Mapping[str, Any], *, replace: bool 
     servers = document.setdefault("mcpServers", {})
     if name in servers and not replace:
         raise InvalidInput(
-            f"There is an upstream named '{name}' already. Choose another name, or --replace it."
+            f"There is already an upstream named '{name}'. Choose another name, or --replace it."
         )
     servers[name] = dict(entry)
     _write(path, document)

@@ -71,7 +71,7 @@ def outcome_of(message: Answer | Told | Asked, request_id: int) -> dict[str, Any
         UpstreamUnavailable: It is not the answer.
     """
     if not isinstance(message, Answer) or message.id not in (request_id, None):
-        raise UpstreamUnavailable("It sent something else than the answer to the request.")
+        raise UpstreamUnavailable("It sent something other than the answer to the request.")
     if isinstance(message.outcome, MCPError):
         raise message.outcome
     return message.outcome

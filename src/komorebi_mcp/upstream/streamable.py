@@ -189,7 +189,7 @@ class HttpWire:
                 "Put that URL into the upstreams file if it is the right one."
             )
         if response.status == _ACCEPTED:
-            raise UpstreamUnavailable("It took the request and gives no answer to it.")
+            raise UpstreamUnavailable("It took the request and does not answer it.")
         match response.content_type:
             case "application/json":
                 return outcome_of(
