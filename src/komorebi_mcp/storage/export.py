@@ -1,20 +1,37 @@
 """Everything one owner has captured, row by row, for whoever takes it elsewhere."""
 
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func
 
-from komorebi_mcp.domain.captures import CaptureCreate, Kind, Passage, Status
-from komorebi_mcp.storage.hydrate import WITH_PROJECT
-from komorebi_mcp.storage.owned import OwnedSession, Rows, among
-from komorebi_mcp.storage.tables import capture_tags, captures
+from komorebi_mcp.domain.captures import CaptureCreate, Kind, Status
+from komorebi_mcp.storage.hydrate import WITH_PROJECT, first_within, passage_of, tags_of
+from komorebi_mcp.storage.owned import AnyRow, OwnedSession, Rows, among
+from komorebi_mcp.storage.tables import captures, projects
 
 _BATCH_ROWS = 500
 _BATCH_CHARS = 4_000_000
 """Contents held in memory at a time; a single one may be larger."""
+
+
+_COLUMNS = (
+    captures.c.seq,
+    captures.c.id,
+    captures.c.content,
+    captures.c.title,
+    captures.c.title_given,
+    captures.c.kind,
+    captures.c.source,
+    captures.c.key,
+    captures.c.status,
+    captures.c.created_at,
+    captures.c.redactions,
+    captures.c.group_id,
+    captures.c.group_position,
+    projects.c.name.label("project"),
+)
 
 
 class ExportedCapture(NamedTuple):
@@ -55,55 +72,28 @@ def _count(rows: Rows) -> int:
 def _batch(rows: Rows, behind: int) -> tuple[int, list[ExportedCapture]]:
     row = captures.c
     sizes = rows.select(row.seq, row.chars, of=captures).where(row.seq > behind)
-    seqs: list[int] = []
-    chars = 0
-    for seq, length in rows.run(sizes.order_by(row.seq).limit(_BATCH_ROWS)):
-        chars += length
-        if seqs and chars > _BATCH_CHARS:
-            break
-        seqs.append(seq)
+    found = rows.run(sizes.order_by(row.seq).limit(_BATCH_ROWS))
+    seqs = first_within(((each.seq, each.chars) for each in found), _BATCH_CHARS)
     if not seqs:
         return behind, []
-    tags: dict[int, list[str]] = defaultdict(list)
-    tag = capture_tags.c
-    named = rows.select(tag.seq, tag.tag, of=capture_tags).where(among(tag.seq, seqs))
-    for seq, name in rows.run(named.order_by(tag.seq, tag.position)):
-        tags[seq].append(name)
-    columns = (
-        *(
-            row.seq,
-            row.id,
-            row.content,
-            row.title,
-            row.title_given,
-            row.kind,
-            row.source,
-            row.key,
-            row.status,
-        ),
-        *(row.created_at, row.redactions, row.group_id, row.group_position),
-        WITH_PROJECT.right.c.name.label("project"),
+    tags = tags_of(rows, seqs)
+    whole = rows.select(*_COLUMNS, of=captures).select_from(WITH_PROJECT).where(among(row.seq, seqs))
+    return seqs[-1], [_exported(each, tags[each.seq]) for each in rows.run(whole.order_by(row.seq))]
+
+
+def _exported(row: AnyRow, tags: tuple[str, ...]) -> ExportedCapture:
+    capture = CaptureCreate.model_construct(
+        content=row.content,
+        title=row.title if row.title_given else None,
+        project=row.project,
+        tags=tags,
+        kind=Kind(row.kind),
+        source=row.source,
+        key=row.key,
+        created_at=row.created_at,
+        redactions=row.redactions,
+        id=row.id,
+        status=Status(row.status),
+        passage=passage_of(row),
     )
-    found = rows.select(*columns, of=captures).select_from(WITH_PROJECT).where(among(row.seq, seqs))
-    return seqs[-1], [
-        ExportedCapture(
-            CaptureCreate.model_construct(
-                content=each.content,
-                title=each.title if each.title_given else None,
-                project=each.project,
-                tags=tuple(tags[each.seq]),
-                kind=Kind(each.kind),
-                source=each.source,
-                key=each.key,
-                created_at=each.created_at,
-                redactions=each.redactions,
-                id=each.id,
-                status=Status(each.status),
-                passage=Passage(group=each.group_id, position=each.group_position) if each.group_id else None,
-            ),
-            each.id,
-            each.created_at,
-            each.title,
-        )
-        for each in rows.run(found.order_by(row.seq))
-    ]
+    return ExportedCapture(capture, row.id, row.created_at, row.title)

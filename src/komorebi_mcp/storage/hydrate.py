@@ -61,7 +61,7 @@ WITH_PROJECT = captures.outerjoin(
 
 def overviews(rows: Rows, found: Sequence[AnyRow]) -> tuple[CaptureOverview, ...]:
     """Rows of `OVERVIEW` in their order."""
-    tags = _tags(rows.connection, rows.mine(capture_tags), [row.seq for row in found])
+    tags = tags_of(rows, [row.seq for row in found])
     return tuple(CaptureOverview(**_overview(row), tags=tags[row.seq]) for row in found)
 
 
@@ -100,10 +100,35 @@ def whole(connection: Connection, found: Sequence[AnyRow], *, rows: Rows | None)
             duplicate_of=row.duplicate_of,
             updated_at=row.updated_at,
             failure=row.failure,
-            passage=Passage(group=row.group_id, position=row.group_position) if row.group_id else None,
+            passage=passage_of(row),
         )
         for row in found
     ]
+
+
+def passage_of(row: AnyRow) -> Passage | None:
+    """The place of a row with `group_id` and `group_position` in a longer text; None where it has none."""
+    return Passage(group=row.group_id, position=row.group_position) if row.group_id else None
+
+
+def tags_of(rows: Rows, seqs: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """The tags of each of these captures in their order; none for those that have none."""
+    return _tags(rows.connection, rows.mine(capture_tags), seqs)
+
+
+def first_within(sizes: Iterable[tuple[int, int]], chars_max: int) -> list[int]:
+    """The first of the captures, given by number and length, that have at most so many characters together.
+
+    The very first one is among them whatever its length, so that whoever reads on gets past it.
+    """
+    seqs: list[int] = []
+    chars = 0
+    for seq, length in sizes:
+        chars += length
+        if seqs and chars > chars_max:
+            break
+        seqs.append(seq)
+    return seqs
 
 
 def _overview(row: AnyRow) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from sqlalchemy import ColumnElement, Select, case, null, select
 from komorebi_mcp.domain.captures import CaptureFilter
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.storage.filters import folded
-from komorebi_mcp.storage.hydrate import WITH_PROJECT
+from komorebi_mcp.storage.hydrate import WITH_PROJECT, first_within, tags_of
 from komorebi_mcp.storage.matching import LENGTH_WEIGHT, MEAN_LENGTH, META_WEIGHT, SATURATION, Match, Wanted
 from komorebi_mcp.storage.owned import Rows, among, of_owner
 from komorebi_mcp.storage.prepared import Prepared, in_list
 from komorebi_mcp.storage.ranking import Beside, Place, Reading
-from komorebi_mcp.storage.tables import capture_index, capture_tags, captures, projects
+from komorebi_mcp.storage.tables import capture_index, captures, projects
 from komorebi_mcp.text.cues import asks, tells_when
 from komorebi_mcp.text.terms import terms as terms_of
 
@@ -81,26 +81,18 @@ def _unindexed(rows: Rows, where: CaptureFilter, newest_seq: int) -> Iterable[tu
     unindexed = rows.select(row.seq, row.chars, of=captures).where(
         row.tokens.is_(None), row.seq <= newest_seq, folded(rows, where)
     )
-    seqs: list[int] = []
-    chars = 0
-    for seq, length in rows.run(unindexed.order_by(row.seq.desc()).limit(WAITING_MAX)):
-        chars += length
-        if seqs and chars > WAITING_CHARS_MAX:
-            break
-        seqs.append(seq)
+    sizes = rows.run(unindexed.order_by(row.seq.desc()).limit(WAITING_MAX))
+    seqs = first_within(((each.seq, each.chars) for each in sizes), WAITING_CHARS_MAX)
     if not seqs:
         return
-    tag = capture_tags.c
-    tags: dict[int, list[str]] = {}
-    for seq, name in rows.run(rows.select(tag.seq, tag.tag, of=capture_tags).where(among(tag.seq, seqs))):
-        tags.setdefault(seq, []).append(name)
+    tags = tags_of(rows, seqs)
     columns = (
         *(row.seq, row.project_id, row.content, row.title, row.title_given, row.source, row.created_at),
         projects.c.name.label("project"),
     )
     statement = rows.select(*columns, of=captures).select_from(WITH_PROJECT)
     for each in rows.run(statement.where(among(row.seq, seqs))):
-        yield each, tags.get(each.seq, ())
+        yield each, tags[each.seq]
 
 
 def _score(wanted: Wanted, content: Sequence[str], meta: Sequence[str]) -> float:
