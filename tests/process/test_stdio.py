@@ -94,6 +94,14 @@ async def test_every_bad_line_is_answered_and_the_server_goes_on(tmp_path: Path,
         assert await server.hang_up() == 0
 
 
+async def test_a_request_ahead_of_initialize_is_told_what_to_send(tmp_path: Path) -> None:
+    async with conversation(tmp_path) as server:
+        answer = await server.ask(request("tools/list"))
+        assert "Send initialize first" in answer["error"]["message"]
+        await server.shake_hands()
+        assert "result" in await server.ask(request("tools/list"))
+
+
 async def test_a_bad_first_line_does_not_cost_the_connection(tmp_path: Path) -> None:
     async with conversation(tmp_path) as server:
         assert (await server.ask(b"\xff"))["error"]["code"] == -32700
@@ -150,14 +158,27 @@ async def test_a_signal_ends_it_although_the_client_does_not_read(tmp_path: Path
             assert await server.process.wait() == 0
 
 
-async def test_an_open_listen_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_signal", [False, True])
+async def test_an_open_listen_stream_is_answered_at_the_end_and_does_not_hold_it_up(
+    tmp_path: Path, by_signal: bool
+) -> None:
     async with conversation(tmp_path) as server:
         await open_in(server, "modern")
-        await server.ask(
-            modern("subscriptions/listen", request_id="ear", notifications={"toolsListChanged": True})
+        told = {"toolsListChanged": True}
+        await server.ask(modern("subscriptions/listen", request_id="ear", notifications=told))
+        await server.ask(modern("subscriptions/listen", request_id="over", notifications=told))
+        await server.send(
+            {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "over"}}
         )
         with anyio.fail_after(2):
-            assert await server.hang_up() == 0
+            if by_signal:
+                server.process.send_signal(signal.SIGTERM)
+                assert await server.wait() == 0
+            else:
+                assert await server.hang_up() == 0
+        # So that the client knows that this end was meant (basic/patterns/subscriptions, "Graceful Closure").
+        answer = await server.receive()
+        assert (answer["id"], answer["result"]["resultType"]) == ("ear", "complete")
 
 
 async def test_a_client_that_reads_no_more_ends_it_quietly(tmp_path: Path) -> None:

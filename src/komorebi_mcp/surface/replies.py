@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from komorebi_mcp.errors import InvalidInput, KomorebiError, NotFound
+from komorebi_mcp.surface.sdk import connection_of
 
 RESOURCE_NOT_FOUND_HANDSHAKE = -32002
 """The handshake era's own code, retired by 2026-07-28 in favour of invalid params."""
@@ -24,6 +25,7 @@ RESOURCE_NOT_FOUND_HANDSHAKE = -32002
 _INTERNAL = (
     "Something went wrong inside Komorebi and nothing was changed by this call. The server's log says more."
 )
+_TOO_EARLY = "This connection has not begun. Send initialize first, then notifications/initialized."
 _NAME_CHARS_MAX = 60
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +35,9 @@ async def boundary(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> 
     """Middleware that lets no unforeseen exception reach a client as its text."""
     try:
         return await call_next(ctx)
-    except MCPError:
+    except MCPError as error:
+        if error.error.code == INVALID_PARAMS and not connection_of(ctx).initialize_accepted:
+            raise MCPError(code=INVALID_PARAMS, message=_TOO_EARLY) from None
         raise
     except ValidationError as error:
         raise MCPError(code=INVALID_PARAMS, message=_malformed(ctx.method, ctx.params, error)) from None

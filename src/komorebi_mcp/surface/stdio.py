@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.server.lowlevel.server import Server
 from mcp.shared.message import SessionMessage
 from mcp_types import (
     INVALID_REQUEST,
@@ -27,7 +26,7 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
-from komorebi_mcp.app import App
+from komorebi_mcp.surface.server import KomorebiServer
 from komorebi_mcp.surface.wire import Malformed, encode_message, parse_message, refusal
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -45,13 +44,13 @@ _FromClient = MemoryObjectSendStream[SessionMessage | Exception]
 _ToClient = MemoryObjectSendStream[SessionMessage]
 
 
-async def serve_stdio(server: Server[App], *, on_stop: Callable[[], None] = lambda: None) -> None:
+async def serve_stdio(server: KomorebiServer, *, on_stop: Callable[[], None] = lambda: None) -> None:
     """Serves the client at the other end of stdin and stdout until it goes or a signal comes.
 
     `on_stop` is called when a signal has come.
     """
     with _wire() as (in_fd, out_fd):
-        async with _Session(in_fd, out_fd, on_stop).streams() as (incoming, outgoing):
+        async with _Session(in_fd, out_fd, on_stop, server.close_streams).streams() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 
 
@@ -83,12 +82,16 @@ class _Session:
     in_fd: int
     out_fd: int
     on_stop: Callable[[], None]
+    close_streams: Callable[[], None]
+    """Has the requests on which a client only listens answered."""
     ended: anyio.Event = field(default_factory=anyio.Event)
     """A signal has come or the client reads no more."""
     written: anyio.Event = field(default_factory=anyio.Event)
     """The last answer is out."""
     under_way: set[str | int] = field(default_factory=set)
-    """Ids of the requests that are not answered yet."""
+    """Ids of the requests that are not answered yet, but for those below."""
+    listening: set[str | int] = field(default_factory=set)
+    """Ids of those that are answered at the end."""
     settled: anyio.Event = field(default_factory=anyio.Event)
 
     @asynccontextmanager
@@ -125,8 +128,10 @@ class _Session:
                     await self._take_lines(to_server, answers)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     # The server or the writer has stopped, so that nothing more will be answered.
-                    self.under_way.clear()
+                    self._forget()
                 tasks.cancel_scope.cancel()
+            self.under_way |= self.listening
+            self.close_streams()
             # Once its stream is closed, the server gives up whatever is under way.
             with anyio.move_on_after(SIGNAL_GRACE_S if self.ended.is_set() else GRACE_S):
                 while self.under_way:
@@ -167,8 +172,9 @@ class _Session:
             if malformed.answer is not None:
                 await answers.send(SessionMessage(malformed.answer))
             return
-        if isinstance(message, JSONRPCRequest) and message.method != "subscriptions/listen":
-            self.under_way.add(message.id)
+        if isinstance(message, JSONRPCRequest):
+            listens = message.method == "subscriptions/listen"
+            (self.listening if listens else self.under_way).add(message.id)
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
             self._settle((message.params or {}).get("requestId"))
         await to_server.send(SessionMessage(message))
@@ -181,7 +187,7 @@ class _Session:
                     await _write_all(self.out_fd, b"".join(encode_message(message) for message in messages))
                 except OSError:
                     # The client reads no more, so there is nobody to answer.
-                    self.under_way.clear()
+                    self._forget()
                     self.settled.set()
                     self.ended.set()
                     break
@@ -190,9 +196,14 @@ class _Session:
                         self._settle(message.id)
         self.written.set()
 
+    def _forget(self) -> None:
+        self.under_way.clear()
+        self.listening.clear()
+
     def _settle(self, request_id: object) -> None:
         if isinstance(request_id, str | int):
             self.under_way.discard(request_id)
+            self.listening.discard(request_id)
         if not self.under_way:
             self.settled.set()
 
