@@ -1,5 +1,6 @@
 """SQLite: one file, one writer, readers beside it."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -124,6 +125,36 @@ class Header:
         self._connection.close()
 
 
+class PlacedFile:
+    """The file that is at the database's place now, looked for before each transaction.
+
+    SQLite goes on with one that was deleted, or whose place another took, as when a backup is put back: all
+    that is stored in it then is lost with the last process that has it open.
+    """
+
+    def __init__(self, address: URL) -> None:
+        self._path = str(database_path(address).absolute())
+        self._is = self._found()
+
+    def look(self) -> None:
+        """Returns where it is still there; one that was made after this object is any file.
+
+        Raises:
+            StorageUnavailable: It is not.
+        """
+        if self._is is not None and self._found() != self._is:
+            raise StorageUnavailable(
+                "The database file was removed or replaced while it was in use. Start this process again."
+            )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - a Path costs more than the look.
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 def make_engine(address: URL) -> Engine:
     """For work in threads. Transactions begin as with `make_async_engine`."""
     engine = create_engine(
@@ -134,7 +165,7 @@ def make_engine(address: URL) -> Engine:
         pool_size=READERS_MAX,
         max_overflow=0,
     )
-    _set_up(engine)
+    _set_up(engine, PlacedFile(address))
     return engine
 
 
@@ -148,7 +179,7 @@ def make_async_engine(address: URL) -> AsyncEngine:
         pool_size=1,
         max_overflow=0,
     )
-    _set_up(engine.sync_engine)
+    _set_up(engine.sync_engine, PlacedFile(address))
     return engine
 
 
@@ -167,15 +198,18 @@ class OneStep:
         event.remove(self._engine, "begin", _on_begin)
         event.listen(self._engine, "connect", _refuse_to_wait)
         self._connection: Connection | None = None
+        self._file = PlacedFile(address)
 
     def write(self, work: Callable[[Connection], T], *, owner: str) -> T:
         """What `work` returns, its transaction committed, or rolled back where it failed.
 
         Raises:
             sqlite3.Error: Also where another process held the database for `BUSY_TIMEOUT_MS`.
+            StorageUnavailable: The file is no longer there.
         """
         connection, driver = self._connected()
         connection.execution_options(owner=owner)
+        self._file.look()
         _begin_as_soon_as_possible(driver)
         try:
             done = work(connection)
@@ -221,7 +255,10 @@ async def interrupt(connection: Connection) -> None:
         driver.interrupt()
 
 
-def _set_up(engine: Engine) -> None:
+def _set_up(engine: Engine, file: PlacedFile) -> None:
+    # Ahead of each connection, since SQLite makes a new file where there is none.
+    event.listen(engine, "do_connect", lambda *_: file.look())
+    event.listen(engine, "begin", lambda _: file.look())
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
 
