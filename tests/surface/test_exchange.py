@@ -195,3 +195,13 @@ async def test_text_that_is_no_unicode_travels_as_the_escape_it_came_as() -> Non
     async with calling(handler) as client:
         await client.until(lambda _: client.has_ended)
     assert rb"\ud800" in client.body
+
+
+async def test_a_number_too_large_for_one_is_told_as_none() -> None:
+    async def handler(ctx: Context, params: CallToolRequestParams) -> dict[str, Any]:
+        await outbound_of(ctx).notify("notifications/message", {"data": float("inf")})
+        return result("done")
+
+    async with calling(handler) as client:
+        await client.until(lambda _: client.has_ended)
+    assert events_in(client.body)[0]["params"] == {"data": None}

@@ -49,3 +49,9 @@ async def test_an_event_may_be_as_long_as_was_said_and_no_longer() -> None:
 
 async def test_many_short_events_are_not_one_long_one() -> None:
     assert len(await read(b"data: x\n\n" * 100, bytes_max=100)) == 100
+
+
+@pytest.mark.parametrize("said", [b"9" * 9, b"9" * 5_000, b"40000"])
+async def test_nobody_waits_as_long_as_a_server_likes(said: bytes) -> None:
+    (event,) = await read(b"retry: " + said + b"\n\n", bytes_max=10_000)
+    assert event.retry_ms == 30_000

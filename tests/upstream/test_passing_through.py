@@ -134,6 +134,24 @@ async def test_the_callers_meta_goes_along_without_its_envelope(
     assert bool(seen["_meta"]) == (theirs is Era.MODERN)
 
 
+@pytest.mark.parametrize("ours", Era)
+@pytest.mark.parametrize("theirs", Era)
+@pytest.mark.parametrize(
+    "odd", [{"_meta": ["x"]}, {"_meta": "x"}, {"isError": "x"}, {"content": {"x": 1}}], ids=str
+)
+async def test_a_result_in_no_valid_form_is_the_clients_to_judge(
+    tmp_path: Path, ours: Era, theirs: Era, odd: dict[str, Any]
+) -> None:
+    with anyio.fail_after(5):
+        async with (
+            gateway(tmp_path, {"up": raw("--era", theirs)}) as (server, _),
+            raw_client(server, ours) as client,
+        ):
+            result = await call(client, "up__look", {"result": odd})
+    ((key, value),) = odd.items()
+    assert result[key] == value
+
+
 async def test_a_modern_upstream_may_ask_a_modern_client_for_input(tmp_path: Path) -> None:
     with anyio.fail_after(5):
         async with (

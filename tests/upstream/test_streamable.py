@@ -247,7 +247,9 @@ async def test_a_cancelled_call_is_cancelled_upstream_as_its_era_has_it() -> Non
         (200, "application/json", '{"jsonrpc": "2.0", "method": "x"}', UpstreamUnavailable, "something else"),
         (200, "text/html", "<p>Welcome", UpstreamUnavailable, "'text/html' in place of a message"),
         (202, "text/plain", "", UpstreamUnavailable, "gives no answer"),
+        (200, "", "", UpstreamUnavailable, "answered with nothing in place of a message"),
         (401, "text/plain", "Who?", Refused, "HTTP status 401"),
+        (429, "text/plain", "", Refused, "429. It is busy, and asks to be left alone for 7 seconds"),
         (404, "text/plain", "", Refused, "HTTP status 404"),
         (200, "text/event-stream", "data: {}\n\n", UpstreamUnavailable, "not valid JSON-RPC"),
         (200, "text/event-stream", ": nothing\n\n", Ended, "before it answered"),
@@ -257,11 +259,50 @@ async def test_an_answer_that_is_none_is_told_in_a_sentence(
     status: int, kind: str, body: str, failure: type[Exception], said: str
 ) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, text=body, content_type=kind)
+        answer = web.Response(status=status, body=body.encode(), headers={"retry-after": "7"})
+        answer.headers["content-type"] = kind
+        return answer
 
     async with wire_to(handler) as wire:
         with pytest.raises(failure, match=said):
             await wire.send_raw_request("tools/call", None)
+
+
+async def test_half_of_a_pair_of_escapes_travels_on_as_it_came() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        text = result_for(await request.json(), text="HALF").replace("HALF", "cut \\ud83d")
+        return web.Response(text=text, content_type="application/json")
+
+    async with wire_to(handler) as wire:
+        assert await wire.send_raw_request("tools/call", None) == {"text": "cut \ud83d"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity"])
+@pytest.mark.parametrize("beside", ["", "\\ud83d"])
+async def test_what_is_no_number_in_json_is_no_answer(number: str, beside: str) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        text = result_for(await request.json(), text="BESIDE", number=7)
+        text = text.replace("7}", f"{number}}}").replace("BESIDE", beside)
+        return web.Response(text=text, content_type="application/json")
+
+    async with wire_to(handler) as wire:
+        with pytest.raises(UpstreamUnavailable, match="not valid JSON-RPC"):
+            await wire.send_raw_request("tools/call", None)
+
+
+async def test_a_notification_in_no_valid_form_costs_the_answer_nothing() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        stream = await stream_to(request)
+        ids: list[Any] = [[1], {}, None, 1.5]
+        for odd in ids:
+            told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": odd}}
+            await stream.write(f"data: {json.dumps(told)}\n\n".encode())
+        await stream.write(f"data: {result_for(asked, done=True)}\n\n".encode())
+        return stream
+
+    async with wire_to(handler) as wire:
+        assert await wire.send_raw_request("tools/call", None) == {"done": True}
 
 
 async def test_a_session_that_is_not_known_any_more_ends_the_wire() -> None:

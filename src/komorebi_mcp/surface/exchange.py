@@ -202,7 +202,8 @@ async def _route(
 
 def _encoded(message: Mapping[str, Any]) -> bytes:
     try:
-        return to_json(message)
+        # A number too large for one is told as none, since Infinity is no JSON.
+        return to_json(message, inf_nan_mode="null")
     except PydanticSerializationError:
         # Another server's lone surrogate: it travels on as the escape it came as.
         return json.dumps(message, separators=(",", ":")).encode()

@@ -28,9 +28,10 @@ def _for_modern(method: str, result: dict[str, Any], server_info: Mapping[str, A
     if method in CACHEABLE_METHODS and shaped["resultType"] == "complete":
         # An upstream that says nothing about caching has promised nothing.
         shaped = {"ttlMs": 0, "cacheScope": "private", **shaped}
-    meta = result.get("_meta")
-    if server_info is not None and SERVER_INFO_META_KEY not in (meta or {}):
-        shaped["_meta"] = {**(meta or {}), SERVER_INFO_META_KEY: server_info}
+    meta = result.get("_meta") or {}
+    # In another form it is the upstream's own affair, as everything else of its result.
+    if server_info is not None and isinstance(meta, dict) and SERVER_INFO_META_KEY not in meta:
+        shaped["_meta"] = {**meta, SERVER_INFO_META_KEY: server_info}
     return shaped
 
 

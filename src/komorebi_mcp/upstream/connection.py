@@ -20,7 +20,9 @@ from komorebi_mcp.upstream.wire import Ended
 HEAD_BYTES_MAX = 64 * 1024
 """How long the head of a response may be, and whatever else there is of it that is no body."""
 PIECE_BYTES = 64 * 1024
-"""How much of a body is waited for, unpacked and handed on at a time."""
+"""How much of a body is waited for."""
+UNPACKED_BYTES = 1024 * 1024
+"""How much is unpacked at a time."""
 WAITING_BYTES_MAX = 4 * PIECE_BYTES
 """No more is read ahead of whoever the body is for."""
 
@@ -78,10 +80,12 @@ class Response:
             if (encoding := self.headers.get("content-encoding", "identity").lower()) != "identity":
                 raise UpstreamUnavailable(f"It answered in the encoding {encoding[:40]!a}, unasked.")
             return await self._take()
+        if self._unpacking.unconsumed_tail:
+            # A little of it may unpack to very much, in which the others have their turns.
+            await asyncio.sleep(0)
         while packed := self._unpacking.unconsumed_tail or await self._take():
             try:
-                # A little of it may unpack to more than there is memory.
-                unpacked = self._unpacking.decompress(packed, PIECE_BYTES)
+                unpacked = self._unpacking.decompress(packed, UNPACKED_BYTES)
             except zlib.error as error:
                 raise UpstreamUnavailable("It sent something that cannot be unpacked.") from error
             if unpacked:

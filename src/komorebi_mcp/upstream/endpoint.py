@@ -194,9 +194,13 @@ async def whole_of(response: Response, *, bytes_max: int) -> bytes:
     return b"".join(pieces)
 
 
-def advice_on(status: int) -> str:
-    """What to do about an HTTP status of refusal."""
+def advice_on(status: int, retry_after: str = "") -> str:
+    """What to do about an HTTP status of refusal, which may have said when to come again."""
     match status:
+        case 429 | 503 if retry_after.isdecimal():
+            return f"It is busy, and asks to be left alone for {retry_after[:9]} seconds."
+        case 429 | 503:
+            return "It is busy."
         case 401 | 403:
             return 'Give it a token: "headers": {"Authorization": "Bearer ${env:TOKEN}"} in its entry.'
         case 404 | 405:

@@ -7,6 +7,9 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
 
+RETRY_MS_MAX = 30_000
+"""Nobody is made to wait longer, whatever a server says."""
+_DIGITS_MAX = 9
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -41,7 +44,7 @@ class Event:
             case b"id" if b"\0" not in value:
                 self.id = value.decode(errors="replace")
             case b"retry" if value.isdigit():
-                self.retry_ms = int(value)
+                self.retry_ms = min(int(value[:_DIGITS_MAX]), RETRY_MS_MAX)
             case _:
                 # A comment, or a field of the future.
                 pass

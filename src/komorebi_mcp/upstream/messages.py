@@ -1,5 +1,6 @@
 """JSON-RPC messages of an upstream, read without looking into what they carry."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -41,8 +42,8 @@ def read_message(data: bytes) -> Answer | Told | Asked:
         UpstreamUnavailable: They are not JSON, or none of the three.
     """
     try:
-        message = from_json(data, cache_strings="keys")
-    except ValueError as error:
+        message = _parsed(data)
+    except (ValueError, RecursionError) as error:
         raise _unreadable() from error
     match message:
         case {"jsonrpc": "2.0", "method": str() as method, **rest}:
@@ -61,6 +62,21 @@ def read_message(data: bytes) -> Answer | Told | Asked:
             refusal = MCPError(code=code, message=text, data=error.get("data"))
             return Answer(answered if _is_id(answered) else None, refusal)
     raise _unreadable()
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        # NaN and its like are no JSON, and whoever reads what we hand on may insist on that.
+        return from_json(data, cache_strings="keys", allow_inf_nan=False)
+    except ValueError:
+        if b"\\u" not in data:
+            raise
+        # Half of a pair of escapes, as JavaScript writes where it cuts a text: it travels on as it came.
+        return json.loads(data, parse_constant=_no_number)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def outcome_of(message: Answer | Told | Asked, request_id: int) -> dict[str, Any]:

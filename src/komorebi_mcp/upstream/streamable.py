@@ -146,7 +146,7 @@ class HttpWire:
         headers = self._headers(opts.get("headers"))
         try:
             with await self._endpoint.request(
-                "POST", body=to_json(message), headers=_MESSAGE | headers
+                "POST", body=to_json(message, inf_nan_mode="null"), headers=_MESSAGE | headers
             ) as response:
                 if method == "initialize":
                     self._session_id = response.headers.get(SESSION_HEADER)
@@ -163,7 +163,7 @@ class HttpWire:
 
     async def _post(self, message: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         response = await self._endpoint.request(
-            "POST", body=to_json(message), headers=_MESSAGE | self._headers(headers)
+            "POST", body=to_json(message, inf_nan_mode="null"), headers=_MESSAGE | self._headers(headers)
         )
         response.leave()
 
@@ -198,7 +198,8 @@ class HttpWire:
             case "text/event-stream":
                 return await self._follow(response, request_id)
             case kind:
-                raise UpstreamUnavailable(f"It answered with {kind[:60]!a} in place of a message.")
+                given = ascii(kind[:60]) if kind else "nothing"
+                raise UpstreamUnavailable(f"It answered with {given} in place of a message.")
 
     async def _refusal(self, response: Response) -> Exception:
         """What an HTTP status of refusal means for the request."""
@@ -209,7 +210,8 @@ class HttpWire:
                 message = read_message(await whole_of(response, bytes_max=MESSAGE_BYTES_MAX))
                 if isinstance(message, Answer) and isinstance(message.outcome, MCPError):
                     return message.outcome
-        return Refused(f"It answered with HTTP status {response.status}. {advice_on(response.status)}")
+        advice = advice_on(response.status, response.headers.get("retry-after", ""))
+        return Refused(f"It answered with HTTP status {response.status}. {advice}")
 
     async def _follow(self, response: Response, request_id: int) -> dict[str, Any]:
         """The answer at the end of a stream, which is taken up again where it breaks off."""
@@ -253,9 +255,9 @@ class HttpWire:
 
     def _hear(self, told: Told) -> None:
         if told.method == "notifications/cancelled":
-            scope = self._asked.get((told.params or {}).get("requestId", ""))
-            if scope is not None:
-                scope.cancel()
+            request_id = (told.params or {}).get("requestId")
+            if isinstance(request_id, str | int) and request_id in self._asked:
+                self._asked[request_id].cancel()
             return
         self._ears.hear(told.method, told.params)
 

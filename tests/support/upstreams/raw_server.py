@@ -207,7 +207,8 @@ class RawServer:
                     "cwd": str(Path.cwd()),
                     "pid": os.getpid(),
                 }
-                self.answer(request_id, {"content": [], "structuredContent": seen})
+                given = (params.get("arguments") or {}).get("result", {})
+                self.answer(request_id, {"content": [], "structuredContent": seen, **given})
             case name:
                 self.answer(request_id, {"content": [{"type": "text", "text": f"{name} ran"}]})
 
