@@ -128,6 +128,35 @@ async def test_what_comes_on_the_stream_is_heard_and_answered_ahead_of_the_resul
     assert answers == [{"jsonrpc": "2.0", "id": "q", "result": {"answered": "roots/list", "with": None}}]
 
 
+async def test_an_upstream_that_asks_too_much_takes_no_more_connections_than_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streamable, "ASKED_MAX", 3)
+    at_once, most, answered = 0, 0, 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal at_once, most, answered
+        asked = await request.json()
+        if "method" not in asked:
+            at_once += 1
+            most = max(most, at_once)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            at_once -= 1
+            answered += 1
+            return web.Response(status=202)
+        stream = await stream_to(request)
+        question = 'data: {"jsonrpc": "2.0", "id": %d, "method": "roots/list"}\n\n'
+        await stream.write("".join(question % number for number in range(50)).encode())
+        await stream.write(f"data: {result_for(asked, done=True)}\n\n".encode())
+        return stream
+
+    async with wire_to(handler) as wire:
+        assert await wire.send_raw_request("tools/call", None) == {"done": True}
+        assert answered >= 47
+    assert most == 3
+
+
 async def test_a_stream_that_breaks_off_is_taken_up_where_it_was() -> None:
     waiting: dict[str, Any] = {}
 

@@ -14,8 +14,9 @@ import anyio.to_thread
 import httpx2
 
 from komorebi_mcp.errors import UpstreamUnavailable
-from komorebi_mcp.upstream.connection import Connection, Response
+from komorebi_mcp.upstream.connection import Connection
 from komorebi_mcp.upstream.dialing import Dialler, basic, proxy_headers
+from komorebi_mcp.upstream.response import Response
 
 KEEP_ALIVE_S = 4.0
 """How long an idle connection is used again: many servers close theirs after 5 seconds, and a request that

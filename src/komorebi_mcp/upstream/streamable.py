@@ -24,10 +24,10 @@ from komorebi_mcp.domain.spans import is_traced
 from komorebi_mcp.errors import UpstreamError, UpstreamUnavailable
 from komorebi_mcp.upstream.allowance import Allowance
 from komorebi_mcp.upstream.caller import Start
-from komorebi_mcp.upstream.connection import Response
 from komorebi_mcp.upstream.endpoint import Endpoint, advice_on, chunks_of, open_endpoint, whole_of
 from komorebi_mcp.upstream.events import Event, EventTooLong, events_in
 from komorebi_mcp.upstream.messages import Answer, Asked, Told, outcome_of, read_message
+from komorebi_mcp.upstream.response import Response
 from komorebi_mcp.upstream.stdio import MESSAGE_BYTES_MAX
 from komorebi_mcp.upstream.wire import Ears, Ended, NotSent, OpenWire, Refused, SessionExpired, Wire
 
@@ -36,6 +36,8 @@ RESUMPTIONS_MAX = 2
 """How often in a row a stream that broke off is taken up without anything coming of it."""
 RESUME_AFTER_MS = 1000
 """Where the server does not say."""
+ASKED_MAX = 50
+"""Requests of the upstream that are answered at once, each over a connection; others wait unread."""
 GOODBYE_S = 1.0
 LISTEN_WAIT_S = 0.3
 """How long the first request waits for the stream on which changes are told; ahead of it they are lost. Some
@@ -96,6 +98,7 @@ class HttpWire:
         """As the latest message named it, for those that do not."""
         self._asked: dict[str | int, anyio.CancelScope] = {}
         """What the upstream waits to be answered."""
+        self._room = anyio.Semaphore(ASKED_MAX)
         self.failure: UpstreamUnavailable | None = None
         """Why the wire is of no more use; None while it is."""
 
@@ -244,6 +247,7 @@ class HttpWire:
                     case Answer() if request_id is not None and message.id in (request_id, None):
                         return message
                     case Asked():
+                        await self._room.acquire()
                         self._start(partial(self._answer, message))
                     case Told():
                         self._hear(message)
@@ -263,6 +267,12 @@ class HttpWire:
 
     async def _answer(self, asked: Asked) -> None:
         """Answers a request of the upstream, in a task that has the context of the stream it came on."""
+        try:
+            await self._answer_in_turn(asked)
+        finally:
+            self._room.release()
+
+    async def _answer_in_turn(self, asked: Asked) -> None:
         reply: dict[str, Any] = {"jsonrpc": "2.0", "id": asked.id}
         with anyio.CancelScope() as scope:
             self._asked[asked.id] = scope
