@@ -97,7 +97,7 @@ def _condensed(place: Place, inputs: Inputs, made_from: str) -> NodeCreate:
     passages = [each for each in inputs if isinstance(each, Passage)]
     content = condense_nodes(nodes) if nodes else condense_passages(passages)
     return NodeCreate(
-        **dict(content),
+        **vars(content),
         place=place,
         input_hash=made_from,
         method=METHOD,

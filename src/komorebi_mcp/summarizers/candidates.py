@@ -83,15 +83,15 @@ class Candidate:
     def telling(self) -> bool:
         """Whether it stands on its own."""
         content = len(self.reading.content)
-        if content == 0 or self.kind in _TERSE:
-            return content > 0
+        if content < CONTENT_WORDS_MIN or self.kind in _TERSE:
+            return content > 0 and self.kind in _TERSE
         words = len(self.reading.words)
-        long = content >= CONTENT_WORDS_MIN and (words >= WORDS_MIN or content > words)
-        return long and not self._breaks_off()
+        return (words >= WORDS_MIN or content > words) and not self._breaks_off()
 
     def _breaks_off(self) -> bool:
+        """Of one that has words."""
         last = self.text[-1]
-        return last in ",(" or (last.isalpha() and not LINKING_WORDS.isdisjoint(self.reading.words[-1:]))
+        return last in ",(" or (last.isalpha() and self.reading.words[-1] in LINKING_WORDS)
 
 
 def gather(passages: Sequence[Passage], *, asked: bool = False, by_shape: bool = False) -> list[Candidate]:
@@ -106,7 +106,9 @@ def gather(passages: Sequence[Passage], *, asked: bool = False, by_shape: bool =
             known = found.get(text)
             if known is None:
                 read = text if asked or (passage.kind is Kind.LOG and not by_shape) else read_as
-                found[text] = _candidate(text, place, len(found), kind, [passage.capture_id], read=read)
+                found[text] = Candidate(
+                    text, place, len(found), kind, [passage.capture_id], _read(read), byte_length(text)
+                )
             else:
                 if known.sources[-1] != passage.capture_id and passage.capture_id not in known.sources[:1]:
                     known.sources.append(passage.capture_id)
@@ -129,7 +131,9 @@ def regather(nodes: Sequence[NodeContent], kept: Sequence[Iterable[int]] | None 
             if known is None:
                 text = sentence.text
                 read = shape(text) if kind is Kind.LOG else text[stamp_end(text) :]
-                found[text] = _candidate(text, place, len(found), kind, list(sentence.sources), read=read)
+                found[text] = Candidate(
+                    text, place, len(found), kind, list(sentence.sources), _read(read), byte_length(text)
+                )
             else:
                 known.sources += [each for each in sentence.sources if each not in known.sources]
                 if kind is Kind.DECISION:
@@ -185,10 +189,6 @@ def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]
 
 def _says_enough(sentence: str) -> bool:
     return len(_read(sentence).content) >= CONTENT_WORDS_MIN
-
-
-def _candidate(text: str, place: int, order: int, kind: Kind, sources: list[str], *, read: str) -> Candidate:
-    return Candidate(text, place, order, kind, sources, _read(read), byte_length(text))
 
 
 @lru_cache(maxsize=1 << 10)

@@ -144,7 +144,7 @@ def choose_marked_first(
     """
     told: set[str] = set()
     chosen: list[Candidate] = []
-    kept = [one for one, _ in scored if one.marked and one.text in known]
+    kept = [one for one, _ in scored if one.marked and one.text in known] if known else []
     if kept:
         reserved = budget.reserve(_KEPT_SHARE)
         for one in kept:
@@ -164,6 +164,8 @@ def choose_marked_first(
             chosen += choose(of_kind[kind], reserved, TASTE_MARKED, weights=weights, told=told)
             budget.give_back(reserved)
     chosen += choose(others, budget, taste, weights=weights, told=told)
+    if not of_kind:
+        return chosen
     # What else was marked waits until the rest has been heard.
     marked = _without([pair for pair in scored if pair[0].kind in _MARKED_SHARE], chosen)
     return chosen + choose(marked, budget, TASTE_MARKED, weights=weights, told=told)

@@ -16,7 +16,7 @@ from komorebi_mcp.summarizers.extractive import TASTE_CENTRAL, are_alike, centra
 from komorebi_mcp.summarizers.features import Scope, add_counts, count, survey
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.summarizers.shortlist import shortlist
-from komorebi_mcp.text.tokens import estimate_tokens
+from komorebi_mcp.text.tokens import BYTES_PER_TOKEN
 
 METHOD = "extractive"
 VERSION = 9
@@ -85,7 +85,9 @@ def _telling(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 
 
 def _all_fit(telling: Sequence[Candidate], budget: Budget) -> bool:
-    return estimate_tokens(" ".join(one.text for one in telling)) + len(telling) <= budget.tokens_left
+    # With a space between any two, and room for each to be counted up to a whole token.
+    bytes_all = sum([one.text_bytes for one in telling]) + len(telling) - 1
+    return -(-bytes_all // BYTES_PER_TOKEN) + len(telling) <= budget.tokens_left
 
 
 def _content(

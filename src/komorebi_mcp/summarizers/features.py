@@ -34,7 +34,7 @@ FEATURES = (
 CONCEPT_POWER = 0.75
 FIRST = 0.05
 """Up to where in the scope its first twentieth is."""
-_DIGIT = re.compile(r"\d")
+DIGIT = re.compile(r"\d")
 
 
 @dataclass(slots=True)
@@ -99,10 +99,6 @@ def add_counts(nodes: Iterable[NodeContent]) -> dict[str, int]:
     return total
 
 
-def has_digits(one: Candidate) -> bool:
-    return _DIGIT.search(one.text) is not None
-
-
 def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
     """The features of one sentence, in the order of `FEATURES`; `place` runs from 0 to 1 over the scope."""
     words, stems, concepts = one.reading.words, one.reading.stems, one.reading.concepts
@@ -117,7 +113,7 @@ def describe(one: Candidate, scope: Scope, place: float) -> tuple[float, ...]:
         len(concepts & scope.repeated_pairs) / (pairs or 1),
         place,
         float(place < FIRST),
-        float(has_digits(one)),
+        float(DIGIT.search(one.text) is not None),
         len(one.reading.content) / n,
         sum(map(len, words)) / n / 10,
         len(set(words)) / n,

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 
 _LINES_MAX = 8
@@ -43,7 +42,7 @@ _REMARK = re.compile(r"\s*(?:#(?!!)|//|/\*|\*|--|\"\"\"|''')\s*\w")
 
 def _lines(text: str) -> list[str]:
     """The lines that say something; all but blank ones where none does."""
-    lines = [line.strip() for line in text.splitlines() if not line.isspace() and line]
+    lines = list(filter(None, map(str.strip, text.splitlines())))
     return list(filter(_SAYS.search, lines)) or lines
 
 
@@ -65,11 +64,11 @@ def log_lines(text: str) -> list[LogLine]:
     lines = _lines(text)
     if not lines:
         return []
-    beginnings = [line[:_LINE_CHARS_MAX] for line in lines]
+    beginnings = "\n".join([line[:_LINE_CHARS_MAX] for line in lines])
     shapes = _shapes(beginnings)
-    first_of: dict[str, int] = {}
-    for place, shape in enumerate(shapes):
-        first_of.setdefault(shape, place)
+    places = range(len(lines))
+    # The first line of a shape is the last to be put down.
+    first_of = dict(zip(reversed(shapes), reversed(places), strict=True))
     errors = _errors(beginnings)
     kept = dict.fromkeys([*errors[:1], *errors[-1:], 0, len(lines) - 1])
     distinct_errors = [first_of[shape] for shape in dict.fromkeys(shapes[place] for place in errors)]
@@ -89,16 +88,15 @@ def log_lines(text: str) -> list[LogLine]:
 
 def shape(line: str) -> str:
     """The line without the numbers in it."""
-    return _shapes([line[:_LINE_CHARS_MAX]])[0]
+    return _shapes(line[:_LINE_CHARS_MAX])[0]
 
 
-def _errors(lines: Sequence[str]) -> list[int]:
+def _errors(lines: str) -> list[int]:
     """The places of the lines that tell of an error."""
-    together = "\n".join(lines)
-    if not together.isascii():
-        return [place for place, line in enumerate(lines) if _ERROR_IN_ANY.search(line)]
+    if not lines.isascii():
+        return [place for place, line in enumerate(lines.split("\n")) if _ERROR_IN_ANY.search(line)]
     # Far faster than looking for the words, which most lines do not hold.
-    low = together.lower()
+    low = lines.lower()
     signs = [sign for sign in _ERROR_SIGNS if sign in low]
     if not signs:
         return []
@@ -113,16 +111,15 @@ def _tells_of_error(line: str) -> bool:
     return found is not None and _SAYS.search(line[: found.start()] + line[found.end() :]) is not None
 
 
-def _shapes(lines: list[str]) -> list[str]:
+def _shapes(lines: str) -> list[str]:
     """The lines without the numbers in them."""
-    together = "\n".join(lines)
-    if not together.isascii() or "0x" in together or _UUID_END.search(together):
-        return _VARYING.sub("#", together).split("\n")
+    if not lines.isascii() or "0x" in lines or _UUID_END.search(lines):
+        return _VARYING.sub("#", lines).split("\n")
     # Most logs have decimal numbers alone, and replacing is far faster than matching each.
-    together = together.translate(_DIGITS)
-    while "\x00\x00" in together:
-        together = together.replace("\x00\x00", "\x00")
-    return together.replace("\x00", "#").split("\n")
+    lines = lines.translate(_DIGITS)
+    while "\x00\x00" in lines:
+        lines = lines.replace("\x00\x00", "\x00")
+    return lines.replace("\x00", "#").split("\n")
 
 
 def code_lines(text: str) -> list[str]:

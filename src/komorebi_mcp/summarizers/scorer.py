@@ -8,7 +8,7 @@ from itertools import repeat
 from math import fsum, log, sqrt
 
 from komorebi_mcp.summarizers.candidates import Candidate, Reading
-from komorebi_mcp.summarizers.features import FEATURES, FIRST, Scope, has_digits
+from komorebi_mcp.summarizers.features import DIGIT, FEATURES, FIRST, Scope
 from komorebi_mcp.summarizers.register import SORTS, SORTS_OF, opens_as_talk
 
 _SCORE_MIN = 0.01
@@ -32,6 +32,7 @@ def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True)
     of_sum, of_repeats = fitted["concept_weight_sum"], fitted["repeated_pair_share"]
     of_digits = fitted["digits"]
     of_place = fitted["position"]
+    digit_in = DIGIT.search
     weight, repeated, single_weight = scope.weights.__getitem__, scope.repeated_pairs, scope.single_weight
     last = max(1, len(candidates) - 1)
     scores: list[float] = []
@@ -43,7 +44,9 @@ def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True)
         pairs = len(concepts) - len(stems)
         # Few pairs are of several passages, and sets find these without looking at a single string.
         shared = concepts & repeated
-        of_pairs = fsum(map(weight, shared)) + (pairs - len(shared)) * single_weight
+        of_pairs = (pairs - len(shared)) * single_weight
+        if shared:
+            of_pairs += fsum(map(weight, shared))
         value = (
             constant
             + _of_wording(reading)
@@ -52,7 +55,7 @@ def score(candidates: Sequence[Candidate], scope: Scope, *, placed: bool = True)
             + of_repeats * len(shared) / (pairs or 1)
             + of_place * place
         )
-        if has_digits(one):
+        if digit_in(one.text):
             value += of_digits
         if place < FIRST:
             value += fitted["in_first_twentieth"]

@@ -1,13 +1,13 @@
 """What a node chooses from: all that its children tell, or where that is much what each of them put first."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
 from komorebi_mcp.text.tokens import estimate_tokens
 
-_OF_KIND = {Kind.DECISION: 1.5, Kind.ERROR: 1.5}
-_OF_OTHERS = 3.0
+_TIMES: dict[Kind | None, float] = {Kind.DECISION: 1.5, Kind.ERROR: 1.5, None: 3.0}
 """So many times as much as fits the node is kept of decisions, of errors, and of all others together.
 
 Twice as much of the others cost a point of ROUGE in the third level, four times as much gained nothing."""
@@ -20,20 +20,24 @@ def shortlist(nodes: Sequence[NodeContent], *, tokens: int) -> list[list[int]]:
     costs as much as any other. Each node's best go first, then each node's second best, and so on.
     """
     sizes = [[estimate_tokens(sentence.text) for sentence in node.sentences] for node in nodes]
-    if sum(map(sum, sizes)) <= tokens * min(_OF_OTHERS, *_OF_KIND.values()):
+    kinds = [[kind if kind in _TIMES else None for kind in node.kinds] for node in nodes]
+    offered = dict.fromkeys(_TIMES, 0)
+    for kind, size in zip(chain.from_iterable(kinds), chain.from_iterable(sizes), strict=True):
+        offered[kind] += size
+    if all(offered[kind] <= tokens * times for kind, times in _TIMES.items()):
         return [list(range(len(mine))) for mine in sizes]
-    turns: dict[Kind | None, list[tuple[int, int, int]]] = {}
+    waiting: dict[Kind | None, list[tuple[int, int, int]]] = {kind: [] for kind in _TIMES}
     for number, node in enumerate(nodes):
-        seen: dict[Kind | None, int] = {}
+        turns = dict.fromkeys(_TIMES, 0)
         for place in _as_chosen(node):
-            kind = node.kinds[place] if node.kinds[place] in _OF_KIND else None
-            turn = seen[kind] = seen.get(kind, 0) + 1
+            kind = kinds[number][place]
             # Where the order is not known, none may be passed over.
-            turns.setdefault(kind, []).append((turn if node.ranks else 0, number, place))
+            turns[kind] += bool(node.ranks)
+            waiting[kind].append((turns[kind], number, place))
     kept: list[list[int]] = [[] for _ in nodes]
-    for kind, waiting in turns.items():
-        left = tokens * (_OF_OTHERS if kind is None else _OF_KIND[kind])
-        for _, number, place in sorted(waiting):
+    for kind, those in waiting.items():
+        left = tokens * _TIMES[kind]
+        for _, number, place in sorted(those):
             left -= sizes[number][place]
             if left < 0:
                 break
