@@ -60,7 +60,8 @@ def test_a_sentence_that_no_other_resembles_is_not_central(words: int) -> None:
 
 
 def test_what_everybody_says_in_the_same_words_is_common_wording() -> None:
-    common = wording(candidates("the rooms are clean", "the rooms are nice", "clean were rooms the"))
+    found = candidates("the rooms are clean", "the rooms are nice", "clean were rooms the")
+    common = list(map(wording(found), found))
     assert common[0] == max(common)
     assert common[2] == min(common)
 

@@ -7,11 +7,12 @@ log lengths.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import chain, pairwise
 from math import log, sqrt
 from operator import mul
 
-from komorebi_mcp.summarizers.candidates import Candidate
+from komorebi_mcp.summarizers.candidates import Candidate, Reading
 
 _STEPS = 2
 _DAMPING = 0.95
@@ -53,20 +54,27 @@ def rank(candidates: Sequence[Candidate]) -> list[float]:
     return ranks
 
 
-def wording(candidates: Sequence[Candidate]) -> list[float]:
-    """How commonly each is put: the mean log count of its words, stop words too, and of pairs of them.
+def wording(candidates: Sequence[Candidate]) -> Callable[[Candidate], float]:
+    """How commonly any of them is put: the mean log count of its words, stop words too, and of pairs of them.
 
     Counted is the number of candidates that hold one. Of two sentences that are as central, the one in
     everybody's words is the one a reader would have written: "The rooms are clean."
     """
-    of_words = [one.reading.words for one in candidates]
-    # As texts rather than tuples, which would keep the collector of garbage busy.
-    of_pairs = [list(map(" ".join, pairwise(words))) for words in of_words]
-    word_value, pair_value = _log_counts(of_words), _log_counts(of_pairs)
-    return [
-        (sum(map(word_value, mine)) + sum(map(pair_value, following))) / (len(mine) + len(following) or 1)
-        for mine, following in zip(of_words, of_pairs, strict=True)
-    ]
+    readings = [one.reading for one in candidates]
+    word_value = _log_counts([reading.words for reading in readings])
+    pair_value = _log_counts(list(map(_pairs, readings)))
+
+    def commonness(one: Candidate) -> float:
+        words, pairs = one.reading.words, _pairs(one.reading)
+        return (sum(map(word_value, words)) + sum(map(pair_value, pairs))) / (len(words) + len(pairs) or 1)
+
+    return commonness
+
+
+@lru_cache(maxsize=1 << 10)
+def _pairs(reading: Reading) -> tuple[str, ...]:
+    """The neighbouring words; as texts, which a collector of garbage need not look at."""
+    return tuple(map(" ".join, pairwise(reading.words)))
 
 
 def _log_counts(bags: Sequence[Sequence[str]]) -> Callable[[str], float]:

@@ -144,14 +144,16 @@ def central_scores(candidates: Sequence[Candidate], scope: Scope, *, placed: boo
 
     Decisions and errors, which need no others, count on their own.
     """
-    ranks, commonness = rank(candidates), wording(candidates)
-    scores = [central * common**_WORDING_POWER for central, common in zip(ranks, commonness, strict=True)]
-    if scope.wider:
+    commonness = wording(candidates)
+    of_marked = iter(score([one for one in candidates if one.marked], scope, placed=placed))
+    scores: list[float] = []
+    for one, central in zip(candidates, rank(candidates), strict=True):
+        if one.marked:
+            scores.append(next(of_marked))
+            continue
+        value = central * commonness(one) ** _WORDING_POWER
         # The few sentences that are left of many captures no longer tell what most of these say.
-        scores = [value * _mean_weight(one, scope) for one, value in zip(candidates, scores, strict=True)]
-    marked = [at for at, one in enumerate(candidates) if one.marked]
-    for at, value in zip(marked, score([candidates[at] for at in marked], scope, placed=placed), strict=True):
-        scores[at] = value
+        scores.append(value * _mean_weight(one, scope) if scope.wider else value)
     return scores
 
 
