@@ -1,7 +1,7 @@
 """What a node chooses from: all that its children tell, or where that is much what each of them put first."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, zip_longest
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.domain.nodes import NodeContent
@@ -26,18 +26,18 @@ def shortlist(nodes: Sequence[NodeContent], *, tokens: int) -> list[list[int]]:
         offered[kind] += size
     if all(offered[kind] <= tokens * times for kind, times in _TIMES.items()):
         return [list(range(len(mine))) for mine in sizes]
-    waiting: dict[Kind | None, list[tuple[int, int, int]]] = {kind: [] for kind in _TIMES}
-    for number, node in enumerate(nodes):
-        turns = dict.fromkeys(_TIMES, 0)
-        for place in _as_chosen(node):
-            kind = kinds[number][place]
-            # Where the order is not known, none may be passed over.
-            turns[kind] += bool(node.ranks)
-            waiting[kind].append((turns[kind], number, place))
+    chosen = list(map(_as_chosen, nodes))
     kept: list[list[int]] = [[] for _ in nodes]
-    for kind, those in waiting.items():
-        left = tokens * _TIMES[kind]
-        for _, number, place in sorted(those):
+    for kind, times in _TIMES.items():
+        queues = [
+            [(number, place) for place in places if kinds[number][place] is kind]
+            for number, places in enumerate(chosen)
+        ]
+        # Where the order is not known, none may be passed over.
+        unknown = [queue for queue, node in zip(queues, nodes, strict=True) if not node.ranks]
+        turns = zip_longest(*[queue for queue, node in zip(queues, nodes, strict=True) if node.ranks])
+        left = tokens * times
+        for number, place in filter(None, chain(*unknown, chain.from_iterable(turns))):
             left -= sizes[number][place]
             if left < 0:
                 break
