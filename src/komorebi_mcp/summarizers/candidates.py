@@ -130,9 +130,9 @@ def regather(nodes: Sequence[NodeContent], kept: Sequence[Iterable[int]] | None 
             known = found.get(sentence.text)
             if known is None:
                 text = sentence.text
-                read = shape(text) if kind is Kind.LOG else text[stamp_end(text) :]
+                reading = _read_again(text, kind is Kind.LOG)
                 found[text] = Candidate(
-                    text, place, len(found), kind, list(sentence.sources), _read(read), byte_length(text)
+                    text, place, len(found), kind, list(sentence.sources), reading, byte_length(text)
                 )
             else:
                 known.sources += [each for each in sentence.sources if each not in known.sources]
@@ -198,3 +198,9 @@ def _read(text: str) -> Reading:
     content = content_of(words)
     stems = tuple(dict.fromkeys(content))
     return Reading(words, content, stems, frozenset((*stems, *map(" ".join, pairwise(content)))))
+
+
+@lru_cache(maxsize=1 << 10)
+def _read_again(text: str, is_log: bool) -> Reading:
+    """As where its node was made: a line of a log without its numbers, all else without its stamp."""
+    return _read(shape(text) if is_log else text[stamp_end(text) :])
