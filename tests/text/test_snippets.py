@@ -1,6 +1,7 @@
 import re
 import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,18 @@ def test_a_match_is_shown_from_the_start_of_its_sentence() -> None:
 
 def test_a_match_in_an_unspaced_script_is_marked_as_one() -> None:
     assert mark("今天我们决定把发票服务迁移", parse_query("发票服务")) == "今天我们决定把**发票服务**迁移"
+
+
+@pytest.mark.parametrize(
+    ("content", "query", "shown"),
+    [
+        ("ประชุมโครงการดิน", "ประชุม", "**ประชุม**โครงการดิน"),
+        ("परियोजना की बैठक कल", "बैठक", "परियोजना की **बैठक** कल"),
+        ("Une re\u0301union", "réunion", "Une **re\u0301union**"),
+    ],
+)
+def test_a_match_is_marked_with_the_marks_of_its_letters(content: str, query: str, shown: str) -> None:
+    assert mark(content, parse_query(query)) == shown
 
 
 def test_the_head_is_shown_where_nothing_matches() -> None:

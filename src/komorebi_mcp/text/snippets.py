@@ -3,11 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.text.cuts import one_line, shorten, whole_end, word_end
-from komorebi_mcp.text.terms import TERM_CHARS_MAX, UNSPACED, fold, terms
+from komorebi_mcp.text.terms import TERM_CHARS_MAX, UNSPACED, fold, taken_off, terms
 
 HEAD_CHARS = 200
 MARKED_CHARS = 240
@@ -16,9 +16,12 @@ _SCAN_CHARS_MAX = 200_000
 _LEAD_CHARS = 60
 """At most so much is shown before the first match where no sentence begins nearer."""
 
-_WORD = re.compile(
-    r"[^\W_]+(?:(?:_+|['\u2019.\-])[^\W_]+)*(?:\+\+|[+#])?|[\u2600-\u27bf\U0001f300-\U0001faff]"
+_WORD = r"{0}(?:(?:_+|['\u2019.\-]){0})*(?:\+\+|[+#])?|[\u2600-\u27bf\U0001f300-\U0001faff]"
+_MARKED = re.compile(
+    "[\u0300-\u036f\u0483-\u1cff\u1dc0-\u1dff\u20d0-\u20ff\ua66f-\uabff\ufb1e\ufe20-\ufe2f\U00010a00-\U00011fff]"
 )
+"""Scripts whose letters carry marks of their own; looking for these takes several times as long."""
+_PLAIN_WORD = re.compile(_WORD.format(r"[^\W_]+"))
 _UNSPACED_CHAR = re.compile(f"[{UNSPACED}]")
 _SENTENCE_START = re.compile(r"(?:[.!?…]['\")\]]?\s|[。！？\n])\s{0,8}")  # noqa: RUF001 - full-width marks
 
@@ -33,6 +36,12 @@ def head(content: str) -> str:
     return shorten(line, HEAD_CHARS)
 
 
+@cache
+def _any_word() -> re.Pattern[str]:
+    """A word with the marks of its letters, without which it would fall apart in Hindi or Thai."""
+    return re.compile(_WORD.format(rf"(?:[^\W_][{re.escape(taken_off())}]*)+"))
+
+
 @lru_cache(maxsize=1 << 14)
 def _terms_of(word: str) -> frozenset[str]:
     return frozenset(terms(word))
@@ -40,7 +49,8 @@ def _terms_of(word: str) -> frozenset[str]:
 
 def _matches(content: str, wanted: frozenset[str]) -> Iterator[tuple[int, int, str]]:
     """Where a wanted term stands in the content: start, end and the term, in order."""
-    for match in _WORD.finditer(content, 0, _SCAN_CHARS_MAX):
+    words = _any_word() if _MARKED.search(content) else _PLAIN_WORD
+    for match in words.finditer(content, 0, _SCAN_CHARS_MAX):
         word, start = match[0], match.start()
         if not word.isascii() and _UNSPACED_CHAR.search(word):
             yield from _matches_inside(word, start, wanted)
@@ -51,11 +61,16 @@ def _matches(content: str, wanted: frozenset[str]) -> Iterator[tuple[int, int, s
 
 
 def _matches_inside(word: str, offset: int, wanted: frozenset[str]) -> Iterator[tuple[int, int, str]]:
-    for i in range(len(word)):
-        for length in (2, 1):
-            piece = fold(word[i : i + length]).casefold()
-            if len(word) - i >= length and piece in wanted:
-                yield offset + i, offset + i + length, piece
+    # Where a character begins, with the marks behind it.
+    starts = (
+        [at for at, char in enumerate(word) if fold(char)] if _MARKED.search(word) else [*range(len(word))]
+    )
+    starts += [len(word)] * 2
+    for start, *ends in zip(starts, starts[2:], starts[1:], strict=False):
+        for end in ends:
+            piece = fold(word[start:end]).casefold()
+            if piece in wanted:
+                yield offset + start, offset + end, piece
                 break
 
 

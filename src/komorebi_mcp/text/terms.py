@@ -109,6 +109,11 @@ _FOLDING = _Folding(
 )
 
 
+def taken_off() -> str:
+    """The characters that folding takes off: accents, vowel signs and what is not seen."""
+    return "".join(chr(code) for code, left in _folding().items() if left is None)
+
+
 def fold(text: str) -> str:
     """Compatibility forms made plain (NFKC), accents and invisible characters taken off; case is kept."""
     return text if text.isascii() else _BEYOND_ASCII.sub(_folded, text)
