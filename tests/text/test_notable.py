@@ -39,6 +39,12 @@ from komorebi_mcp.text.notable import Sort, notable, only_replies
         ("--- FAIL: TestFire (0.03s)", [(Sort.ERROR, "FAIL: TestFire (0.03s)")]),
         ("error[E0382]: borrow of moved value", [(Sort.ERROR, "error[E0382]: borrow of moved value")]),
         ("npm ERR! code ERESOLVE", [(Sort.ERROR, "npm ERR! code ERESOLVE")]),
+        (
+            "Refunds: up to 30 days. We agreed on this in the team meeting. All know.",
+            [(Sort.DECISION, "Refunds: up to 30 days. We agreed on this in the team meeting.")],
+        ),
+        ("We met. We decided that it ships.", [(Sort.DECISION, "We decided that it ships.")]),
+        ("The limit is unclear.", [(Sort.OPEN, "The limit is unclear.")]),
         ("The sky is blue.", []),
         ("[20/11/2026, 19:49] Mei: adapter?", []),
         ("", []),

@@ -28,6 +28,8 @@ def test_a_title_is_never_empty_and_fits(content: str) -> None:
         ("2026-05-08T12:00:01.123Z INFO Server started", "Server started"),
         ("[12:00:01] [ERROR] it broke", "it broke"),
         ("[20/11/2026, 18:23] Mei: ok", "Mei: ok"),
+        ("Hi team,\n\ncone 6 is sold out.\n\nBest\nMei", "cone 6 is sold out."),
+        ("Dear all!", "Dear all!"),
         ("20.11.26, 18:23 - Mei: ok", "Mei: ok"),
         ("9:12 am on 3 June, 2031 - Katharina: Good morning!", "Katharina: Good morning!"),
         ("```python\nimport os\n```", "import os"),

@@ -5,7 +5,7 @@ length.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from komorebi_mcp.domain.captures import Entity, EntityType
 from komorebi_mcp.text.dates import DATE
@@ -74,6 +74,13 @@ DECIDES = re.compile(
 )
 """Where someone says that something is decided."""
 
+_POINTS_BACK = re.compile(
+    r"\b(?:this|it|these|those)(?= (?:in|at|during) (?:the|our|a)\b| (?:yesterday|today|together)\b|[.!,;])"
+    r"|\b(?:that|so|das|darauf)(?=[.!,;])",
+    re.IGNORECASE,
+)
+_POINTS_BACK_CHARS_MAX = 80
+"""A longer sentence says by itself what was decided."""
 _RAISED = re.compile(
     r"^Traceback \(most recent call last\):\n(?:[ \t][^\n]*\n){1,200}"
     r"([A-Za-z_][\w.]{0,200}(?::[^\n]{0,1000})?)$",
@@ -184,8 +191,17 @@ def find_errors(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _decisions(text: str) -> Iterator[_Found]:
-    if DECIDES.search(text) is None:
-        return
-    for start, end in split_sentences(text):
-        if end - start <= _DECISION_CHARS_MAX and DECIDES.search(text, start, end):
-            yield EntityType.DECISION, start, end
+    if DECIDES.search(text) is not None:
+        spans = split_sentences(text)
+        for at, (start, end) in enumerate(spans):
+            if end - start <= _DECISION_CHARS_MAX and DECIDES.search(text, start, end):
+                yield EntityType.DECISION, decision_start(text, spans, at), end
+
+
+def decision_start(text: str, spans: Sequence[tuple[int, int]], at: int) -> int:
+    """Where the decision of the sentence `at` begins: of "We agreed on this." with the sentence before it."""
+    start, end = spans[at]
+    if at and end - start <= _POINTS_BACK_CHARS_MAX and _POINTS_BACK.search(text, start, end):
+        before, _ = spans[at - 1]
+        return before if end - before <= _DECISION_CHARS_MAX else start
+    return start

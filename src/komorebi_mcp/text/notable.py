@@ -1,12 +1,11 @@
 """Sentences to come back to: what was decided, what is open, what went wrong."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from itertools import zip_longest
 
 from komorebi_mcp.text.cues import asks, said
-from komorebi_mcp.text.entities import DECIDES, find_errors
+from komorebi_mcp.text.entities import DECIDES, decision_start, find_errors
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
 from komorebi_mcp.text.terms import ordered_terms, stem, terms
@@ -18,7 +17,7 @@ _QUOTED = re.compile(r"^[ \t]*>[> \t]*\Z", re.MULTILINE)
 _ANSWER = re.compile(r"\**(?:a|answer|antwort|réponse|respuesta|答|回答)\**\s?[:\uff1a]", re.IGNORECASE)
 _OPEN = re.compile(
     r"\b(?:todo|fixme|tbd|to be (?:decided|done|determined|confirmed)|open (?:question|point|issue)s?"
-    r"|unresolved|undecided|not (?:yet )?(?:sure|clear|decided|known)"
+    r"|unresolved|undecided|unclear|not (?:yet )?(?:sure|clear|decided|known)"
     r"|(?:still|yet) (?:need|have|has|to|open|unclear|missing)"
     r"|needs? to (?:find out|decide|check|investigate|figure out|confirm|be (?:decided|checked|fixed))"
     r"|blocked (?:on|by)|wait(?:s|ing) (?:for|on)|next steps?|follow[- ]ups?|action items?|remains? open)\b"
@@ -49,14 +48,14 @@ class Sort(StrEnum):
 def notable(text: str) -> Iterator[tuple[Sort, str]]:
     """The notable sentences, letter for letter, in order; a sentence may be there for two reasons."""
     spans = split_sentences(text)
-    for (start, end), (behind, _) in zip_longest(spans, spans[1:], fillvalue=(len(text), 0)):
+    for at, (start, end) in enumerate(spans):
         sentence = text[start:end]
         if len(sentence) > _SENTENCE_CHARS_MAX:
             continue
         if DECIDES.search(sentence):
-            yield Sort.DECISION, sentence
+            yield Sort.DECISION, text[decision_start(text, spans, at) : end]
         elif (
-            (asks(sentence) and _says_what(sentence) and not _is_answered(text, start, behind))
+            (asks(sentence) and _says_what(sentence) and not _is_answered(text, spans, at))
             or (_OPEN.search(sentence) and terms(_OPEN.sub("", sentence)))
             or _UNTICKED.search(text, max(0, start - 6), start)
         ):
@@ -65,8 +64,10 @@ def notable(text: str) -> Iterator[tuple[Sort, str]]:
         yield Sort.ERROR, text[start:end]
 
 
-def _is_answered(text: str, start: int, behind: int) -> bool:
-    """Whether the question at `start` is quoted in a reply, or what is `behind` it says to be its answer."""
+def _is_answered(text: str, spans: Sequence[tuple[int, int]], at: int) -> bool:
+    """Whether the question is quoted in a reply, or what is behind it says to be its answer."""
+    start = spans[at][0]
+    behind = spans[at + 1][0] if at + 1 < len(spans) else len(text)
     return (
         _QUOTED.search(text, max(0, start - 6), start) is not None or _ANSWER.match(text, behind) is not None
     )

@@ -36,6 +36,11 @@ _SLANTED = re.compile(r"(?<!\w)([*_])(?=\w)([^*\n]{0,200}?[^\W_])\1(?!\w)")
 _FIELD = re.compile(r"""\s*"([^"\n]{1,80})"\s*:\s*"?([^"{[\n]{0,300})[^\n]*""")
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
 _FRONT_TITLE = re.compile(r"""(?m)^title:[ \t]*["']?([^\n"']{1,300})""")
+_GREETING = re.compile(
+    r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|hallo|liebe[rs]?|guten (?:tag|morgen|abend)|"
+    r"bonjour|salut|hola|ciao)(?: [^\s.!?:,]{1,30}){0,4}\s?[,!]",
+    re.IGNORECASE,
+)
 _SENTENCE_CHARS_MIN = 15
 
 
@@ -52,6 +57,7 @@ def make_title(content: str) -> str:
     lines = without_frames(body).splitlines()
     shown = [line for line in lines if _says_something(line)][:_LINES_MAX]
     shown = shown or [line for line in body.splitlines()[:_LINES_MAX] if _says_something(line)]
+    shown = [line for line in shown if not _GREETING.fullmatch(line.strip())] or shown
     for line in shown:
         bare = _bare(_cells(line))
         if sum(char.isalpha() for char in bare) >= 2:
