@@ -21,6 +21,11 @@ def test_a_line_that_only_says_that_something_failed_tells_nothing_of_it() -> No
     assert sum(line.is_error for line in told) == 2
 
 
+def test_headings_between_rules_and_dots_of_tests_are_not_told() -> None:
+    log = "$ pytest\n..F.s [100%]\n==== FAILURES ====\n____ test_fire ____\nE  assert 1 == 2\n-----"
+    assert [line.text for line in log_lines(log)] == ["$ pytest", "E  assert 1 == 2"]
+
+
 def test_of_settings_the_lines_with_a_value_are_told() -> None:
     assert code_lines("services:\n  kiln:\n    image: kiln:2.3.1\n    ports: [8080]") == [
         "image: kiln:2.3.1",

@@ -27,6 +27,12 @@ example.com/kiln/store.(*Store).Append(0x0, {0xc000122000, 0x40, 0x40})
 created by main.main in goroutine 1
 \t/home/mei/kiln/main.go:48 +0x1f4
 exit status 2"""
+ENOENT = """Error: ENOENT: no such file
+    at Object.openSync (node:fs:601:3)
+    at Object.<anonymous> (/srv/kiln/index.js:3:12) {
+  errno: -2,
+  code: 'ENOENT'
+}"""
 PANIC = """thread 'main' panicked at src/codec.rs:112:14:
 called `Option::unwrap()` on a `None` value
 note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"""
@@ -90,6 +96,7 @@ def test_what_is_left_stands_where_it_stood(text: str) -> None:
         (PYTHON, "app.Empty: invoices"),
         (JAVA, "java.lang.IllegalStateException: pool is closed"),
         (NODE, "TypeError: x is not a function"),
+        (ENOENT, "Error: ENOENT: no such file"),
         (GO, "panic: runtime error: index out of range [3]"),
         (PANIC, PANIC.rpartition("\n")[0]),
         (RUSTC, RUSTC.partition("\n")[0]),

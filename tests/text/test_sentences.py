@@ -26,6 +26,7 @@ def test_sentences_are_stripped_slices_in_order(text: str) -> None:
         ("Use e.g. v1.2.3 here. Done.", ["Use e.g. v1.2.3 here.", "Done."]),
         ("It broke at src/app.ts:42:10 again.", ["It broke at src/app.ts:42:10 again."]),
         ("# Head\n\n- item one\n- [x] item two", ["Head", "item one", "item two"]),
+        ("2. Write docs\n   - quickstart\n   - [ ] settings", ["Write docs", "quickstart", "settings"]),
         ("def f(x):\n    return x", ["def f(x):", "return x"]),
         ("Le budget reste. M. Tanaka confirme la date.", ["Le budget reste.", "M. Tanaka confirme la date."]),
         ("Ask Dr. Alvarez. She knows.", ["Ask Dr. Alvarez.", "She knows."]),

@@ -30,6 +30,8 @@ _ERROR_SIGNS = (
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 _UUID_END = re.compile(r"-[0-9a-f-]{27}")
 _DIGITS = dict.fromkeys(map(ord, "0123456789"), "\x00")
+_FRAME = re.compile(r"([=_\-*#])\1{2,}(?: [^\n]* \1{3,})?|[.FEsxX]{1,200}\s{1,200}\[\s{0,3}\d{1,3}%\]")
+"""Headings between rules, and dots for the tests that ran."""
 _SAYS = re.compile(r"[^\W_]")
 _SIGNATURE = re.compile(
     r"\s*(?:export |public |private |protected |static |async |abstract |pub |default ){0,4}"
@@ -43,7 +45,7 @@ _REMARK = re.compile(r"\s*(?:#(?!!)|//|/\*|\*|--|\"\"\"|''')\s*\w")
 def _lines(text: str) -> list[str]:
     """The lines that say something; all but blank ones where none does."""
     lines = list(filter(None, map(str.strip, text.splitlines())))
-    return list(filter(_SAYS.search, lines)) or lines
+    return [line for line in lines if _SAYS.search(line) and not _FRAME.fullmatch(line)] or lines
 
 
 class LogLine(NamedTuple):

@@ -53,6 +53,7 @@ _ERROR_LINE = re.compile(
     r"|(?im:(?:^|(?<=\]))[^\s\[\]][^\n\[\]]{0,120}?\bexit(?:ed with)? (?:code|status) [1-9])[^\n]{0,200}"
     r"|\bFAIL(?:ED)?(?::[ \t]|[ \t](?=\S{1,200}[./:]))[^\n]{1,200}"
     r"|\bnpm (?:ERR!|error) [^\n]{1,200}"
+    r"|(?i:\[(?:error|crit|alert|emerg|fatal)\][ \t:]{1,3})[^\n]{1,200}"
     r"|(?i:\bexit(?:ed with)? (?:code|status) )[1-9][^\n]{0,200}"
     r"|\b(?:ERROR|FATAL|CRITICAL)\b[^\n]{1,200}"
     rf"|{re.escape(_TRACEBACK)}"
@@ -87,6 +88,12 @@ _RAISED = re.compile(
     re.MULTILINE,
 )
 """What a Python traceback ends in, whatever the exception is called."""
+_ERROR_ROW = re.compile(
+    r'^[ \t]*\{(?=[^\n]{0,2000}"(?:level|severity|lvl)" ?: ?"(?:error|fatal|critical)")[^\n]{0,2000}?'
+    r'"(?:msg|message|event)" ?: ?"([^"\n]{1,300})"',
+    re.MULTILINE | re.IGNORECASE,
+)
+"""What a line of a log in JSON says of an error."""
 
 _Found = tuple[EntityType, int, int]
 
@@ -180,6 +187,7 @@ def find_errors(text: str) -> Iterator[tuple[int, int]]:
     if _ERROR_NAME.search(text):
         places += [match.span() for match in _ERROR_TYPE.finditer(text) if _ERROR_WORD.match(match[0])]
     places += [match.span(1) for match in _RAISED.finditer(text)] if _TRACEBACK in text else []
+    places += [match.span(1) for match in _ERROR_ROW.finditer(text)] if '"' in text else []
     # It only announces an error, which stands at its end.
     named = [(start, end) for start, end in places if text[start:end] != _TRACEBACK]
     places = named or places

@@ -9,7 +9,7 @@ _FENCE = re.compile(r"^[ \t]{0,12}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _FRAMES = re.compile(
     r"^[ \t]*Traceback \(most recent call last\):[ \t]*$"
     r'|^[ \t]+File "[^"\n]+", line \d+[^\n]*(?:\n[ \t]{4,}[^\n]*){0,2}'
-    r"|^[ \t]+at \S[^\n]*[:(][^\n:()]*\)?[ \t]*$"
+    r"|^[ \t]+at \S[^\n]*[:(][^\n:()]*\)?(?: \{(?:\n[ \t]+[\w\[\]]{1,40}: [^\n]*){0,20}(?:\n\})?)?[ \t]*$"
     r"|^[ \t]*\.\.\. \d+ more[ \t]*$"
     r"|^goroutine \d+ [^\n]*:[ \t]*$|^\[signal [^\n]*\][ \t]*$|^exit status \d+[ \t]*$"
     r"|^[^\s(][^\n]*\n[ \t]{1,40}[^\s:][^\n]{0,500}\.go:\d+(?: \+0x[0-9a-f]+)?[ \t]*$"

@@ -14,7 +14,10 @@ _SENTENCE_CHARS_MAX = 400
 """A longer one is a table, a dump or a text without full stops."""
 _UNTICKED = re.compile(r"\[ \]\s*\Z")
 _QUOTED = re.compile(r"^[ \t]*>[> \t]*\Z", re.MULTILINE)
-_ANSWER = re.compile(r"\**(?:a|answer|antwort|réponse|respuesta|答|回答)\**\s?[:\uff1a]", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"\**(?:a|answer|antwort|réponse|respuesta|答|回答)\**\s?[:\uff1a]|(?:because|weil|parce que|porque)\b",
+    re.IGNORECASE,
+)
 _OPEN = re.compile(
     r"\b(?:todo|fixme|tbd|to be (?:decided|done|determined|confirmed)|open (?:question|point|issue)s?"
     r"|unresolved|undecided|unclear|not (?:yet )?(?:sure|clear|decided|known)"

@@ -24,7 +24,7 @@ _MONTH = re.compile(
     re.IGNORECASE,
 )
 """As written behind a day in languages that put a full stop behind it."""
-_MARKS = re.compile(r"(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
+_MARKS = re.compile(r"[ \t]{0,40}(?:#{1,6}\s+|[-*+•‣]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+|>\s+){1,3}")
 
 
 def split_sentences(text: str, *, language: str | None = None) -> list[tuple[int, int]]:
