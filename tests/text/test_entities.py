@@ -102,6 +102,44 @@ def test_plain_prose_names_no_code_and_no_error(content: str) -> None:
     assert not [one for one in find_entities(content) if one.type in quiet]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(
+            "Decision: x",
+            "Conclusion: x",
+            "Resolved: x",
+            "Agreed with Mei: x",
+            "We've just settled on x",
+            "They opted",
+        ),
+        *(
+            "The board concluded x",
+            "Everyone chose x",
+            "We're going with x",
+            "I'll stick with x",
+            "It was agreed",
+        ),
+        *(
+            "We will use gas instead",
+            "Let's not use x",
+            "Wir haben uns für x entschieden",
+            "Wir haben x beschlossen",
+        ),
+        *(
+            "Vereinbart: x",
+            "Wir haben uns geeinigt",
+            "Entscheidung: x",
+            "Nous avons décidé x",
+            "Décision : x",
+        ),
+        *("Hemos decidido x", "Acordamos x", "Decisión: x", "我们决定走", "走ることにした", "xに決まった"),
+    ],
+)
+def test_every_way_to_say_that_something_is_decided_is_heard(said: str) -> None:
+    assert [each.value for each in find_entities(said) if each.type is EntityType.DECISION] == [said]
+
+
 def test_entities_are_capped() -> None:
     assert len(find_entities("foo_bar " * 2 * ENTITIES_MAX)) == ENTITIES_MAX
 
