@@ -111,7 +111,8 @@ _FOLDING = _Folding(
 
 def taken_off() -> str:
     """The characters that folding takes off: accents, vowel signs and what is not seen."""
-    return "".join(chr(code) for code, left in _folding().items() if left is None)
+    codes = (0xAD, *range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    return "".join(chr(code) for code in codes if _FOLDING[code] is None)
 
 
 def fold(text: str) -> str:
