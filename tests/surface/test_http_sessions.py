@@ -1,4 +1,4 @@
-"""Sessions of handshake clients over HTTP: how many there can be."""
+"""Sessions of handshake clients over HTTP: how many there can be, and what old ones are spared."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from komorebi_mcp.domain.access import ALL_SCOPES
 from komorebi_mcp.domain.clock import utc_now
 from komorebi_mcp.services.access import Access
 from komorebi_mcp.surface import http_sessions
-from support.processes import request
+from support.processes import capture_request, request
 from support.serving import JSON_AND_SSE, bearer, initialize, serving
 
 
@@ -39,3 +39,25 @@ async def test_a_session_too_many_ends_the_one_that_was_idle_for_the_longest(
                     await anyio.lowlevel.checkpoint()
             assert [await status_of(session) for session in (bobs, first, fourth)] == [200, 200, 200]
             assert not standing.is_closed
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds"),
+    [
+        ("2024-11-05", ["text"]),
+        ("2025-03-26", ["text"]),
+        ("2025-06-18", ["text", "resource_link"]),
+        ("2025-11-25", ["text", "resource_link"]),
+    ],
+)
+async def test_links_are_sent_only_to_clients_whose_revision_has_them(
+    tmp_path: Path, version: str, kinds: list[str]
+) -> None:
+    async with serving(tmp_path) as (url, _), httpx.AsyncClient() as http:
+        hello = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        opened = await http.post(url, headers=JSON_AND_SSE, json=request("initialize", **hello))
+        session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": version}
+        headers = {**JSON_AND_SSE, **session}
+        await http.post(url, headers=headers, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        answer = await http.post(url, headers=headers, json=capture_request("Old but gold."))
+        assert [block["type"] for block in answer.json()["result"]["content"]] == kinds

@@ -18,6 +18,7 @@ from komorebi_mcp.errors import KomorebiError
 from komorebi_mcp.surface.arguments import checked
 from komorebi_mcp.surface.pages import page_of
 from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.rendering import takes_links
 from komorebi_mcp.surface.replies import internal_tool_error, invalid_arguments, tool_error, unknown_name
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
 from komorebi_mcp.surface.tools.record import Call, Reply
@@ -43,8 +44,9 @@ async def call_tool(
     reply = await _reply(ctx, params)
     if not isinstance(reply, Reply):
         return reply
+    links = reply.links if takes_links(ctx.protocol_version) else ()
     return CallToolResult(
-        content=[TextContent(type="text", text=reply.text), *reply.links],
+        content=[TextContent(type="text", text=reply.text), *links],
         structured_content=reply.structured.model_dump(mode="json"),
     )
 

@@ -3,12 +3,22 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from komorebi_mcp.domain.captures import CaptureOverview
 from komorebi_mcp.domain.search import Hit
 from komorebi_mcp.domain.summaries import Summary
 
 _BACKTICKS = re.compile(r"`{3,}")
+
+
+_LINKS_SINCE: Final = "2025-06-18"
+"""The revision that brought links to resources; clients of earlier ones refuse a result with one whole."""
+
+
+def takes_links(protocol_version: str) -> bool:
+    """Whether clients of that revision know links to resources in results."""
+    return protocol_version >= _LINKS_SINCE
 
 
 def moment(value: datetime) -> str:

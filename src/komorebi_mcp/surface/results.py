@@ -19,6 +19,7 @@ from komorebi_mcp.domain.ids import capture_uri
 from komorebi_mcp.errors import InvalidInput, KomorebiError
 from komorebi_mcp.services.results import Origin, is_surely_within, text_of
 from komorebi_mcp.surface.principal import owner_of
+from komorebi_mcp.surface.rendering import takes_links
 from komorebi_mcp.surface.replies import invalid_arguments, tool_error
 from komorebi_mcp.surface.sdk import connection_of
 from komorebi_mcp.surface.tools.own import OWN_TOOLS
@@ -119,7 +120,10 @@ class Results:
             return _with_block(result, _text(f"The result could not be captured: {error}"))
         if oversized:
             result = await self._shortened(ctx, result, receipt, text, wish)
-        return _told(result, receipt, wish, upstream, tool)
+        told = _told(result, receipt, wish)
+        return (
+            _with_block(told, _link(receipt, upstream, tool)) if takes_links(ctx.protocol_version) else told
+        )
 
     async def _shortened(
         self, ctx: _Context, result: dict[str, Any], receipt: Receipt, text: str, wish: _Wish
@@ -185,24 +189,25 @@ def _is_final(result: Mapping[str, Any]) -> bool:
     )
 
 
-def _told(
-    result: dict[str, Any], receipt: Receipt, wish: _Wish, upstream: UpstreamConfig, tool: str
-) -> dict[str, Any]:
-    """The result with the receipt in `_meta`, as a link and, through `call_tool`, among what it says."""
+def _told(result: dict[str, Any], receipt: Receipt, wish: _Wish) -> dict[str, Any]:
+    """The result with the receipt in `_meta` and, through `call_tool`, among what it says."""
     told = receipt.model_dump(mode="json", exclude_none=True) | {"uri": capture_uri(receipt.id)}
-    link = {
-        "type": "resource_link",
-        "uri": told["uri"],
-        "name": receipt.id,
-        "title": f"Captured: {tool} of {upstream.name}",
-        "mimeType": "application/json",
-    }
-    kept = {**_with_block(result, link), "_meta": {**(result.get("_meta") or {}), CAPTURE_META: told}}
+    kept = {**result, "_meta": {**(result.get("_meta") or {}), CAPTURE_META: told}}
     if wish.through_call_tool:
         structured = result.get("structuredContent", {})
         if isinstance(structured, dict) and "capture" not in structured:
             kept["structuredContent"] = {**structured, "capture": told}
     return kept
+
+
+def _link(receipt: Receipt, upstream: UpstreamConfig, tool: str) -> dict[str, Any]:
+    return {
+        "type": "resource_link",
+        "uri": capture_uri(receipt.id),
+        "name": receipt.id,
+        "title": f"Captured: {tool} of {upstream.name}",
+        "mimeType": "application/json",
+    }
 
 
 def _with_block(result: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
