@@ -50,12 +50,13 @@ async def test_a_session_too_many_ends_the_one_that_was_idle_for_the_longest(
         ("2025-11-25", ["text", "resource_link"]),
     ],
 )
-async def test_links_are_sent_only_to_clients_whose_revision_has_them(
+async def test_clients_get_links_and_the_promise_of_tasks_only_where_their_revision_has_them(
     tmp_path: Path, version: str, kinds: list[str]
 ) -> None:
     async with serving(tmp_path) as (url, _), httpx.AsyncClient() as http:
         hello = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
         opened = await http.post(url, headers=JSON_AND_SSE, json=request("initialize", **hello))
+        assert ('"tasks":{' in opened.text) is (version == "2025-11-25")
         session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": version}
         headers = {**JSON_AND_SSE, **session}
         await http.post(url, headers=headers, json={"jsonrpc": "2.0", "method": "notifications/initialized"})

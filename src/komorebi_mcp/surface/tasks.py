@@ -64,6 +64,8 @@ class TaskCalls:
                 return await self._call(ctx, call_next)
             case "subscriptions/listen" if wanted := _watched(ctx.params):
                 return await self._listen(ctx, call_next, wanted)
+            case "initialize":
+                return _introduced(await call_next(ctx))
             case "tools/list" if ctx.protocol_version == HANDSHAKE_VERSION:
                 return self._listed(ctx, await call_next(ctx))
         return await call_next(ctx)
@@ -155,6 +157,14 @@ class TaskCalls:
             for tool in result["tools"]
         ]
         return {**result, "tools": tools}
+
+
+def _introduced(result: HandlerResult) -> HandlerResult:
+    """The answer to `initialize`, which promises tasks in the one revision that has them."""
+    if not isinstance(result, dict) or result["protocolVersion"] == HANDSHAKE_VERSION:
+        return result
+    capabilities = {name: told for name, told in result["capabilities"].items() if name != "tasks"}
+    return {**result, "capabilities": capabilities}
 
 
 def _must_be_task(tool: Mapping[str, Any]) -> bool:
