@@ -7,6 +7,7 @@ front of it has read. A call through the gateway took a sixth longer by it.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -105,11 +106,15 @@ class Exchange:
         self.request_id = message.id
         self.message_metadata = ServerMessageMetadata(request_context=request)
         self.progress_token = progress_token_from_params(message.params)
-        self.cancel_requested = anyio.Event()
         self._stream = Writer(send, _STREAM)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = asyncio.Lock()
         """Events are written one by one, by whichever task has one."""
         self.is_over = False
+
+    @cached_property
+    def cancel_requested(self) -> anyio.Event:
+        """Nobody sets it: in this era a request is cancelled by whoever leaves its stream."""
+        return anyio.Event()
 
     async def send_raw_request(
         self,
