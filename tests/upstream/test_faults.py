@@ -188,6 +188,24 @@ async def test_an_answer_that_is_none_ends_the_call_at_once(tmp_path: Path) -> N
             assert (await ask(opened, "up__plain"))["content"]
 
 
+@pytest.mark.parametrize("how", ["deep", "nan"])
+async def test_json_that_nobody_could_read_costs_one_answer(tmp_path: Path, how: str) -> None:
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw(timeout_s=0.3)}) as opened:
+            before = (await opened.call("up__look", {"name": "up__look"}))["structuredContent"]["pid"]
+            with pytest.raises(UpstreamUnavailable):
+                await opened.call("up__garble", {"name": "up__garble", "arguments": {"how": how}})
+            after = (await opened.call("up__look", {"name": "up__look"}))["structuredContent"]["pid"]
+    assert before == after
+
+
+async def test_half_of_a_pair_of_escapes_is_answered_as_it_came(tmp_path: Path) -> None:
+    with anyio.fail_after(5):
+        async with upstreams(tmp_path, {"up": raw()}) as opened:
+            result = await opened.call("up__garble", {"name": "up__garble", "arguments": {"how": "half"}})
+    assert result["odd"] == "cut \ud83d"
+
+
 async def test_answers_to_what_nobody_asked_reach_nobody(tmp_path: Path) -> None:
     with anyio.fail_after(5):
         async with upstreams(tmp_path, {"up": raw()}) as opened:

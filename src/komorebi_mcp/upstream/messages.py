@@ -42,8 +42,8 @@ def read_message(data: bytes) -> Answer | Told | Asked:
         UpstreamUnavailable: They are not JSON, or none of the three.
     """
     try:
-        message = _parsed(data)
-    except (ValueError, RecursionError) as error:
+        message = parsed(data)
+    except ValueError as error:
         raise _unreadable() from error
     match message:
         case {"jsonrpc": "2.0", "method": str() as method, **rest}:
@@ -64,15 +64,23 @@ def read_message(data: bytes) -> Answer | Told | Asked:
     raise _unreadable()
 
 
-def _parsed(data: bytes) -> Any:
+def parsed(data: bytes) -> Any:
+    """The JSON that the bytes are.
+
+    Raises:
+        ValueError: They are none, or too deep.
+    """
     try:
         # NaN and its like are no JSON, and whoever reads what we hand on may insist on that.
         return from_json(data, cache_strings="keys", allow_inf_nan=False)
     except ValueError:
         if b"\\u" not in data:
             raise
+    try:
         # Half of a pair of escapes, as JavaScript writes where it cuts a text: it travels on as it came.
         return json.loads(data, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("too deep") from None
 
 
 def _no_number(constant: str) -> None:

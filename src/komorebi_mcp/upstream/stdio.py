@@ -19,9 +19,9 @@ from mcp.client import Transport
 from mcp.client.stdio import DEFAULT_INHERITED_ENV_VARS, StdioServerParameters, stdio_client
 from mcp.shared.message import SessionMessage
 from mcp_types import PARSE_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
-from pydantic_core import from_json
 
 from komorebi_mcp.upstream.allowance import Allowance
+from komorebi_mcp.upstream.messages import parsed
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """A longer line ends the connection."""
@@ -122,9 +122,7 @@ async def _hand_over(
 ) -> None:
     try:
         # Read first: the adapter itself would read the JSON once for each kind of message.
-        message = jsonrpc_message_adapter.validate_python(
-            from_json(line, cache_strings="keys"), by_name=False
-        )
+        message = jsonrpc_message_adapter.validate_python(parsed(line), by_name=False)
     except ValueError:
         # Many servers print a greeting or a log line where only messages belong.
         on_noise(line[:_NOISE_CHARS_MAX].decode(errors="replace"))
@@ -139,7 +137,7 @@ def _refusal_of(line: bytes) -> JSONRPCError | None:
     """What to tell the caller that a malformed answer was meant for; None when it is no answer."""
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match content:
         case {"method": _}:

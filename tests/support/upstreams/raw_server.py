@@ -148,7 +148,7 @@ class RawServer:
             page["nextCursor"] = str(first + 50)
         self.answer(request_id, page)
 
-    def call(self, request_id: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR0912  # Cases.
+    def call(self, request_id: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR0912, PLR0915  # Cases.
         token = params.get("_meta", {}).get("progressToken")
         match params["name"]:
             case "vendor":
@@ -159,6 +159,9 @@ class RawServer:
                 secret = os.environ["RAW_TOKEN"]
                 print(f"stderr has {secret}", file=sys.stderr, flush=True)
                 self.refuse(request_id, -32001, f"the token {secret} is old", {"header": f"Bearer {secret}"})
+            case "garble" if how := (params.get("arguments") or {}).get("how"):
+                odd = {"deep": "[" * 100_000 + "]" * 100_000, "nan": "NaN", "half": '"cut \\ud83d"'}[how]
+                print(f'{{"jsonrpc": "2.0", "id": {request_id}, "result": {{"odd": {odd}}}}}', flush=True)
             case "garble":
                 self.send({"id": request_id, "result": ["not", "an", "object"]})
             case "flood":
