@@ -52,6 +52,12 @@ async def test_every_sentence_stands_in_the_captures_it_cites_within_the_budget(
         assert summary.method == "extractive"
 
 
+async def test_an_empty_store_is_not_blamed_on_a_filter(tmp_path: Path) -> None:
+    async with open_rooms(tmp_path) as rooms:
+        with pytest.raises(NotFound, match=r"nothing to summarize yet\. Call capture first"):
+            await rooms.summarize.summarize(OWNER, Scope(), max_tokens=100)
+
+
 async def test_a_query_leads_to_what_it_asks_for(tmp_path: Path) -> None:
     async with open_rooms(tmp_path) as rooms:
         await fill(rooms)

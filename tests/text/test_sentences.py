@@ -69,6 +69,14 @@ def test_a_line_that_ends_in_of_goes_on_however_short_it_is_and_deep_the_next_on
     ]
 
 
+def test_a_condition_goes_on_behind_its_if_in_the_next_line() -> None:
+    text = "Writes the file. If\n  `spaced` is set, delimiters have spaces around them."
+    assert [text[start:end] for start, end in split_sentences(text)] == [
+        "Writes the file.",
+        "If\n  `spaced` is set, delimiters have spaces around them.",
+    ]
+
+
 def test_abbreviations_of_a_language_that_is_known_end_no_sentence() -> None:
     text = "Termin ggf. Dienstag. Raum bzw. Saal offen."
     spans = split_sentences(text, language="de")

@@ -73,7 +73,9 @@ async def look(transaction: Transaction, scope: Scope, *, max_tokens: int) -> Vi
         view = View(captures=found.captures, cut_short=not found.is_all)
     if not view.captures and not view.nodes:
         raise NotFound(
-            "No capture fits. Widen the time, drop a filter, or call list_captures to see what there is."
+            "There is nothing to summarize yet. Call capture first."
+            if scope == Scope()
+            else "No capture fits. Widen the time, drop a filter, or call list_captures to see what there is."
         )
     return replace(view, scope=scope, project=project)
 

@@ -12,6 +12,8 @@ _ITEM = re.compile(r"\s{0,40}(?:[-*+•‣>|#]|\d{1,3}[.)]\s|[A-Za-z][.)]\s|npm 
 _WRAPPED_CHARS_MIN = 50
 """A line this long that goes on in the next line was broken to fit a page, not because a thought ended."""
 _LINE_CHARS_MAX = 200
+_OPENING = frozenset("`'\"(")
+"""What a word in the middle of a sentence may stand behind."""
 _LANGUAGE_CHARS = 600
 _INNER_END = re.compile(r"[.!?…][\s\"')\]”’»]|[^\x00-\u06d3]")  # noqa: RUF001 - quotation marks
 """Whether there is anything to split at: most short captures hold one sentence."""
@@ -92,7 +94,8 @@ def _goes_on(text: str, before: tuple[int, int], start: int, end: int) -> bool:
     if not (last.isalnum() or last in ",-–(") or _ITEM.match(text, start, end):  # noqa: RUF001 - a dash
         return False
     first = text[start:end].lstrip()[:1]
-    if first.islower() and text[last_start : before[1]].rpartition(" ")[2] in LINKING_WORDS:
+    last_word = text[last_start : before[1]].rpartition(" ")[2]
+    if (first.islower() or first in _OPENING) and last_word.lower() in LINKING_WORDS:
         # "… a list of": however short the line and however deep the next one.
         return True
     if length < _WRAPPED_CHARS_MIN:
