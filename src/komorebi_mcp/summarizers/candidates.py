@@ -12,7 +12,7 @@ from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.summarizers.records import code_lines, log_lines, shape
 from komorebi_mcp.summarizers.words import content_of, words_of
 from komorebi_mcp.text.cues import stamp_end
-from komorebi_mcp.text.entities import DECIDES
+from komorebi_mcp.text.entities import decides
 from komorebi_mcp.text.markup import fences, without_frames, without_markup
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import LINKING_WORDS
@@ -176,8 +176,8 @@ def _prose(text: str, kind: Kind, language: str | None) -> list[tuple[str, Kind]
     told = [(text[start:end], kind) for start, end in spans]
     if kind in MARKED:
         # "We keep it. Nobody objected.": what was decided is the first, or what says that it is.
-        says_so = kind is Kind.DECISION and any(DECIDES.search(said) for said, _ in told[1:])
-        matters = DECIDES.search if says_so else _says_enough
+        says_so = kind is Kind.DECISION and any(decides(said) for said, _ in told[1:])
+        matters = decides if says_so else _says_enough
         told[1:] = [(said, kind if matters(said) else Kind.NOTE) for said, _ in told[1:]]
     if blocks := fences(text):
         placed = [(start, *each) for (start, _), each in zip(spans, told, strict=True)]

@@ -223,9 +223,14 @@ def find_errors(text: str) -> Iterator[tuple[int, int]]:
             yield start, shown
 
 
-def _decisions(text: str) -> Iterator[_Found]:
+def decides(text: str) -> bool:
+    """Whether the text says that something is decided."""
     low = text.lower()
-    if any(sign in low for sign in _DECISION_SIGNS) and DECIDES.search(text) is not None:
+    return any(map(low.__contains__, _DECISION_SIGNS)) and DECIDES.search(text) is not None
+
+
+def _decisions(text: str) -> Iterator[_Found]:
+    if decides(text):
         spans = split_sentences(text)
         for at, (start, end) in enumerate(spans):
             if end - start <= _DECISION_CHARS_MAX and DECIDES.search(text, start, end):
