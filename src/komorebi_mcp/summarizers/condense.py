@@ -19,7 +19,7 @@ from komorebi_mcp.summarizers.shortlist import shortlist
 from komorebi_mcp.text.tokens import BYTES_PER_TOKEN
 
 METHOD = "extractive"
-VERSION = 9
+VERSION = 10
 """Goes up with every change of what a node would tell. Stored ones are made anew when next something below
 them changes: verbatim sentences stay true, and all of them at once would cost too much."""
 NODE_TOKENS = 250
