@@ -137,6 +137,20 @@ def test_a_query_finds_other_forms_of_its_words() -> None:
     assert "daffodil" in told(summarize(notes, max_tokens=60, query="What did we buy?"))
 
 
+def test_a_misspelt_word_of_a_query_is_taken_for_those_that_somebody_wrote() -> None:
+    notes = [*passages(small_talk(20)), passage("On Tuesday Mara bought daffodil bulbs at the market.", 50)]
+    assert "daffodil" in told(summarize(notes, max_tokens=60, query="dafodil"))
+    assert not summarize(notes, max_tokens=60, query="dandelions").sentences
+
+
+def test_who_is_named_in_a_query_is_not_taken_for_a_misspelt_word() -> None:
+    notes = [
+        passage("The stall sells markers in nine colours.", 1, source="Olu"),
+        passage("We need a second stand for the autumn fair.", 2, source="Market"),
+    ]
+    assert told(summarize(notes, max_tokens=30, query="What does Market need?")).startswith("We need")
+
+
 def test_a_query_for_nothing_but_a_person_is_told_what_that_person_said() -> None:
     notes = [
         passage("The door of the shed needs a second hinge.", 0, source="Rosa Lind"),

@@ -1,6 +1,5 @@
 """Which terms a query is looked up by, and what each is worth."""
 
-import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
@@ -10,19 +9,14 @@ from typing import NamedTuple
 from komorebi_mcp.domain.search import SearchQuery
 from komorebi_mcp.storage.matching import CANDIDATES_MAX, Wanted, weight
 from komorebi_mcp.text.forms import other_forms
+from komorebi_mcp.text.spelling import MISSPELT_MAX, may_be_misspelt, one_letter_away
 
 COMMON_SHARE = 0.1
 COMMON_MIN = 2_000
 """A term in more captures than both of these brings none by itself where a rarer one is there, for speed."""
 
-MISSPELT_CHARS_MIN = 5
-"""Of shorter words, too many others are one letter away."""
-MISSPELT_MAX = 3
-"""So many unknown words of a query are taken for misspelt, and each for so many known ones."""
 MISSPELT_WORTH = 0.7
 """Of the weight a word would have that was written so."""
-
-_ENDINGS = ("en", "er", "es", "em", "as", "os")
 
 
 class Part(IntEnum):
@@ -69,30 +63,8 @@ def spellings(query: SearchQuery, frequencies: Mapping[str, int]) -> dict[str, l
         return {}
     known = {term for form, term in forms(query).items() if frequencies.get(form)}
     known.update(term for term in query.terms if frequencies.get(term))
-    unknown = [term for term in query.terms if term not in known and _may_be_misspelt(term)]
-    return {term: _one_letter_away(term) for term in unknown[:MISSPELT_MAX]}
-
-
-def _may_be_misspelt(term: str) -> bool:
-    # Of two numbers or identifiers that look alike, one is not the other misspelt.
-    return len(term) >= MISSPELT_CHARS_MIN and term.isascii() and term.isalpha()
-
-
-def _one_letter_away(term: str) -> list[str]:
-    """The first letter stays: it is seldom wrong, and keeping it keeps other words away.
-
-    Endings of two letters are among them, by which German and other languages that are not stemmed inflect.
-    """
-    first, rest = term[0], term[1:]
-    cuts = [(rest[:at], rest[at:]) for at in range(len(rest) + 1)]
-    swapped = [a + b[1] + b[0] + b[2:] for a, b in cuts if len(b) > 1]
-    dropped = [a + b[1:] for a, b in cuts if b]
-    added = [a + letter + b for a, b in cuts for letter in string.ascii_lowercase]
-    changed = [a + letter + b[1:] for a, b in cuts if b for letter in string.ascii_lowercase]
-    ended = [rest + ending for ending in _ENDINGS]
-    unended = [rest.removesuffix(ending) for ending in _ENDINGS if len(rest) > MISSPELT_CHARS_MIN]
-    ways = dict.fromkeys((*swapped, *dropped, *added, *changed, *ended, *unended))
-    return [first + each for each in ways if each != rest]
+    unknown = [term for term in query.terms if term not in known and may_be_misspelt(term)]
+    return {term: one_letter_away(term) for term in unknown[:MISSPELT_MAX]}
 
 
 def weigh(

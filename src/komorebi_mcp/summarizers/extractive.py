@@ -18,7 +18,7 @@ from komorebi_mcp.summarizers.centrality import likeness, rank, wording
 from komorebi_mcp.summarizers.choosing import Budget, Taste, choose, choose_marked_first
 from komorebi_mcp.summarizers.draft import Draft, Passage
 from komorebi_mcp.summarizers.features import Scope, add_counts, survey
-from komorebi_mcp.summarizers.relevance import answers, holding
+from komorebi_mcp.summarizers.relevance import answers, as_written, holding
 from komorebi_mcp.summarizers.scorer import score
 from komorebi_mcp.summarizers.words import LIGHT_STEMS
 from komorebi_mcp.text.terms import ordered_terms, parse_query
@@ -64,6 +64,7 @@ def summarize(
     telling = [one for one in candidates if one.telling] or candidates
     budget = Budget(max_tokens)
     if asked:
+        asked = as_written(asked, candidates, passages)
         names = _capitalized(f"{query or ''}\n{focus or ''}")
         answered = _answered(candidates, passages, asked, names, budget)
         if answered is not None:

@@ -4,13 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import log
 
 from komorebi_mcp.domain.captures import Kind
 from komorebi_mcp.summarizers.candidates import Candidate
 from komorebi_mcp.summarizers.draft import Passage
 from komorebi_mcp.text.forms import other_forms
+from komorebi_mcp.text.spelling import MISSPELT_MAX, may_be_misspelt, one_letter_away
 from komorebi_mcp.text.terms import ordered_terms
 
 _SATURATION = 1.2
@@ -91,6 +92,21 @@ def _goes_on(before: Passage, after: Passage) -> bool:
     return abs(after.created_at - before.created_at) <= _SESSION_GAP_MAX and (
         is_talk or _TAKES_UP.match(after.text) is not None
     )
+
+
+def as_written(
+    asked: Sequence[str], candidates: Sequence[Candidate], passages: Sequence[Passage]
+) -> tuple[str, ...]:
+    """The words asked for; one that nobody wrote is taken for those one letter away that somebody did."""
+    sources = {passage.source for passage in passages if passage.source}
+    written = {*chain.from_iterable(one.reading.stems for one in candidates)}
+    written.update(chain.from_iterable(map(ordered_terms, sources)))
+    unknown = [term for term in asked if term not in written and written.isdisjoint(other_forms(term))]
+    meant = {
+        term: sorted(written.intersection(one_letter_away(term)))[:MISSPELT_MAX]
+        for term in list(filter(may_be_misspelt, unknown))[:MISSPELT_MAX]
+    }
+    return tuple(dict.fromkeys(word for term in asked for word in meant.get(term) or [term]))
 
 
 def holding(candidates: Sequence[Candidate], asked: Sequence[str]) -> list[Candidate]:
