@@ -46,6 +46,19 @@ def rows(home: Path) -> list[tuple[str, int]]:
         return connection.execute("SELECT key, chars FROM captures ORDER BY seq").fetchall()
 
 
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as it ended."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="sets another process's limits")
 async def test_a_file_that_may_grow_no_more_refuses_captures_until_it_may(tmp_path: Path) -> None:
     async with conversation(tmp_path) as server:
@@ -95,15 +108,7 @@ async def test_a_full_disk_refuses_captures_until_there_is_room_and_keeps_what_i
 
 def test_what_a_full_disk_stops_is_told_in_lines_and_not_in_tracebacks(tmp_path: Path) -> None:
     def komorebi(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env=environment(home),
-            capture_output=True,
-            text=True,
-            timeout=START_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = run(home, *arguments)
         return done.returncode, done.stderr
 
     text = tmp_path / "text"
@@ -129,17 +134,7 @@ def test_an_import_that_fills_the_disk_tells_how_far_it_came_and_doctor_why(tmp_
     many = tmp_path / "many.jsonl"
     many.write_text("".join(f'{{"content": "{number} {"word " * 20}"}}\n' for number in range(20_000)))
     with small_disk(tmp_path / "disk") as home:
-        failed, looked_at = (
-            subprocess.run(
-                [*COMMAND, *arguments],
-                env=environment(home),
-                capture_output=True,
-                text=True,
-                timeout=START_S,
-                check=False,
-            )
-            for arguments in (("import", str(many)), ("doctor", "--json"))
-        )
+        failed, looked_at = run(home, "import", str(many)), run(home, "doctor", "--json")
     stored, full = failed.stderr.splitlines()
     assert re.fullmatch(
         r"komorebi-mcp: [1-9],000 rows stored before it failed. Run it again to go on.", stored

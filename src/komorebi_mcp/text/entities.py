@@ -58,7 +58,7 @@ _ERROR_LINE = re.compile(
     rf"|{re.escape(_TRACEBACK)}"
     r"|\bE(?:NOENT|ACCES|CONNREFUSED|CONNRESET|PERM|EXIST|ADDRINUSE|PIPE|TIMEDOUT|NOSPC|INVAL)\b"
 )
-DECIDES = re.compile(
+_DECIDES = re.compile(
     r"\b(?:decision|decided|conclusion|resolved|agreed(?: with [^\n:,.]{1,40})?)\s?:"
     r"|\b(?:we|i|they|team|everyone|everybody|group|board)(?:'ve| have| has| all)?\s(?:just |finally |now )?"
     r"(?:decided|agreed|chose|settled on|resolved|concluded|opted)\b"
@@ -74,23 +74,11 @@ DECIDES = re.compile(
 )
 """Where someone says that something is decided."""
 _DECISION_SIGNS = (
-    *(
-        "deci",
-        "déci",
-        "agreed",
-        "conclu",
-        "resolved",
-        "chose",
-        "settle",
-        "opted",
-        "go with",
-        "going with",
-        "stick",
-    ),
-    *("instead", "let's", "entsch", "beschl", "vereinbart", "geeinigt", "acordamos"),
-    *("决定", "決定", "ことにした", "ことになった", "に決め", "に決ま"),
-)
-"""One of them is in whatever `DECIDES` finds; most texts hold none, which is found out far faster."""
+    "deci", "déci", "agreed", "conclu", "resolved", "chose", "settle", "opted", "go with", "going with",
+    "stick", "instead", "let's", "entsch", "beschl", "vereinbart", "geeinigt", "acordamos",
+    "决定", "決定", "ことにした", "ことになった", "に決め", "に決ま",
+)  # fmt: skip
+"""One of them is in whatever `_DECIDES` finds; most texts hold none, which is found out far faster."""
 
 _POINTS_BACK = re.compile(
     r"\b(?:this|it|these|those)(?= (?:in|at|during) (?:the|our|a)\b| (?:yesterday|today|together)\b|[.!,;])"
@@ -226,14 +214,14 @@ def find_errors(text: str) -> Iterator[tuple[int, int]]:
 def decides(text: str) -> bool:
     """Whether the text says that something is decided."""
     low = text.lower()
-    return any(map(low.__contains__, _DECISION_SIGNS)) and DECIDES.search(text) is not None
+    return any(map(low.__contains__, _DECISION_SIGNS)) and _DECIDES.search(text) is not None
 
 
 def _decisions(text: str) -> Iterator[_Found]:
     if decides(text):
         spans = split_sentences(text)
         for at, (start, end) in enumerate(spans):
-            if end - start <= _DECISION_CHARS_MAX and DECIDES.search(text, start, end):
+            if end - start <= _DECISION_CHARS_MAX and _DECIDES.search(text, start, end):
                 yield EntityType.DECISION, decision_start(text, spans, at), end
 
 

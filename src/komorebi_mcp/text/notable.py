@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from komorebi_mcp.text.cues import asks, said
-from komorebi_mcp.text.entities import DECIDES, decision_start, find_errors
+from komorebi_mcp.text.entities import decides, decision_start, find_errors
 from komorebi_mcp.text.sentences import split_sentences
 from komorebi_mcp.text.stopwords import ASKING_WORDS, STOP_WORDS, TALK_WORDS
 from komorebi_mcp.text.terms import ordered_terms, stem, terms
@@ -55,7 +55,7 @@ def notable(text: str) -> Iterator[tuple[Sort, str]]:
         sentence = text[start:end]
         if len(sentence) > _SENTENCE_CHARS_MAX:
             continue
-        if DECIDES.search(sentence):
+        if decides(sentence):
             yield Sort.DECISION, text[decision_start(text, spans, at) : end]
         elif (
             (asks(sentence) and _says_what(sentence) and not _is_answered(text, spans, at))

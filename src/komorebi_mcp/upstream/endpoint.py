@@ -34,7 +34,6 @@ class _Place:
     """Where a request goes, and how that is written."""
 
     url: httpx2.URL
-    scheme: str
     target: str
     headers: Mapping[str, str]
 
@@ -68,7 +67,7 @@ class Endpoint:
         """
         place = self._place
         for _ in range(REDIRECTS_MAX):
-            connection = self._take(place.scheme) or await self._connect(place)
+            connection = self._take(place.url.scheme) or await self._connect(place)
             response = await connection.request(self._head(verb, place, headers, len(body)) + body)
             if response.cookies:
                 self._note_cookies(place.url, response.cookies)
@@ -86,7 +85,7 @@ class Endpoint:
             self._sweep.cancel()
 
     async def _connect(self, place: _Place) -> Connection:
-        keep = partial(self._keep, self._idle[place.scheme])
+        keep = partial(self._keep, self._idle[place.url.scheme])
         make = partial(Connection, silence_s=self._silence_s, on_free=keep)
         connection = await self._dialler.connect(place.url, make)
         self._connections.add(connection)
@@ -123,7 +122,7 @@ class Endpoint:
         if proxy is not None:
             target = f"http://{host}{target}"
             headers |= proxy_headers(proxy)
-        return _Place(url, url.scheme, target, headers)
+        return _Place(url, target, headers)
 
     def _head(self, verb: str, place: _Place, headers: Mapping[str, str], body_bytes: int) -> bytes:
         lines = [f"{verb} {place.target} HTTP/1.1"]
